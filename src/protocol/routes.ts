@@ -1,0 +1,101 @@
+/**
+ * What an HTTP route is. Owns: the declaration; a route without a policy does not type.
+ * Refuses to know: Fastify, cookies' syntax. The gateway enforces the policy before the handler runs.
+ */
+import type { z } from "zod";
+import type { UserId } from "../kernel/ids.ts";
+import type { Principal } from "../tenancy/principal.ts";
+import type { TenantScope } from "../tenancy/scoped.ts";
+import type { Scope } from "../tenancy/scopes.ts";
+
+/** A person signed in with a browser; says nothing about any tenant. */
+export interface BrowserUser {
+  sessionId: string;
+  userId: UserId;
+  displayName: string;
+  language: string | null;
+  isOperator: boolean;
+}
+
+/**
+ * Who may call: `public` anybody; `browser` a signed-in person (cookie); `tenant` somebody with the scope in the
+ * tenant that the request names, by bearer token or by cookie; `metrics` whoever has the metrics credential.
+ */
+export type RoutePolicy =
+  | { kind: "public" }
+  | { kind: "browser" }
+  | { kind: "tenant"; scope: Scope }
+  | { kind: "metrics" };
+
+/** The request as a handler sees it. */
+export interface RouteCall<Body> {
+  readonly requestId: string;
+  readonly body: Body;
+  /** Values of `:name` parts of the path. */
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: Readonly<Record<string, string>>;
+  /** Header values by lower-case name; only headers that came exactly once. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Address of the caller, proxies considered. */
+  readonly address: string;
+  /** Where the caller's browser sees us, e.g. `https://creel.example`; made from the checked host. */
+  readonly origin: string;
+  readonly isSecure: boolean;
+  readonly signal: AbortSignal;
+  /** Set for `browser` routes, and for `tenant` routes called with a cookie. */
+  readonly user: BrowserUser | null;
+  /** The raw cookie value of the browser session, for sign-in and sign-out. */
+  readonly sessionCookie: string | null;
+}
+
+/** A call of a `tenant` route. */
+export interface TenantRouteCall<Body> extends RouteCall<Body> {
+  readonly tenant: TenantScope;
+  readonly principal: Principal;
+}
+
+/** The answer; `body` is JSON unless `contentType` says otherwise, `stream` is sent piece by piece. */
+export interface RouteAnswer {
+  status: number;
+  body?: unknown;
+  contentType?: string;
+  headers?: Readonly<Record<string, string>>;
+  stream?: AsyncIterable<string>;
+  /** Set (a value) or clear (null) the browser-session cookie. */
+  sessionCookie?: { value: string; maxAgeMs: number } | null;
+}
+
+/** A declared route. `path` of a `tenant` route is below `/t/<slug>` and also served where a host or header names the tenant. */
+export interface Route {
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  readonly path: string;
+  readonly policy: RoutePolicy;
+  readonly body: z.ZodType | null;
+  readonly doc: string;
+  handler(call: RouteCall<unknown>): Promise<RouteAnswer>;
+}
+
+/** Declare a route that needs no tenant. */
+export function defineRoute<Body extends z.ZodType>(declaration: {
+  method: Route["method"];
+  path: string;
+  policy: Exclude<RoutePolicy, { kind: "tenant" }>;
+  body: Body | null;
+  doc: string;
+  handler(call: RouteCall<z.output<Body>>): Promise<RouteAnswer>;
+}): Route {
+  return declaration as Route;
+}
+
+/** Declare a route inside a tenant. */
+export function defineTenantRoute<Body extends z.ZodType>(declaration: {
+  method: Route["method"];
+  path: string;
+  scope: Scope;
+  body: Body | null;
+  doc: string;
+  handler(call: TenantRouteCall<z.output<Body>>): Promise<RouteAnswer>;
+}): Route {
+  const { scope, ...rest } = declaration;
+  return { ...rest, policy: { kind: "tenant", scope } } as Route;
+}

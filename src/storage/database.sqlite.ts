@@ -1,0 +1,183 @@
+/**
+ * SQLite behind the database port. Owns: reader handles (bounded, least recently used go first) and the way to the
+ * writing thread. Refuses to know: SQL meaning, tenants.
+ */
+import { Worker } from "node:worker_threads";
+import type { Statement as Prepared } from "better-sqlite3";
+import { AppError } from "../kernel/errors.ts";
+import { LIMITS } from "../kernel/limits.ts";
+import type { Batch, Database, DatabaseKind, Databases, SqlValue, WriteOutcome } from "./database.ts";
+import { assertOwner, type Connection, openConnection } from "./sqlite-open.ts";
+import type { WriterRequest, WriterSetup } from "./sqlite-writer.ts";
+import type { JobReply } from "./sqlite-writer-file.ts";
+
+/** What the driver needs. */
+export interface SqliteOptions {
+  /** Folder that holds `control/` and `tenant/`. */
+  migrationsDirectory: string;
+  /** Open handles per thread; three file descriptors each. */
+  openFiles?: number;
+}
+
+interface Waiting {
+  resolve(outcome: WriteOutcome): void;
+  reject(error: Error): void;
+}
+
+class Reader {
+  private readonly connection: Connection;
+  private readonly prepared = new Map<string, Prepared<unknown[]>>();
+
+  constructor(path: string, owner: string) {
+    this.connection = openConnection(path, "reader");
+    try {
+      assertOwner(this.connection, owner);
+    } catch (thrown) {
+      this.connection.close();
+      throw thrown;
+    }
+  }
+
+  statement(sql: string): Prepared<unknown[]> {
+    let statement = this.prepared.get(sql);
+    if (statement === undefined) {
+      statement = this.connection.prepare(sql);
+      this.prepared.set(sql, statement);
+    }
+    return statement;
+  }
+
+  close(): void {
+    this.connection.close();
+  }
+}
+
+/** Databases in files, written by one thread and read by this one. */
+export class SqliteDatabases implements Databases {
+  private readonly readers = new Map<string, Reader>();
+  /** Files known to exist in their newest form, by path. */
+  private readonly ready = new Map<string, Promise<void>>();
+  private readonly waiting = new Map<number, Waiting>();
+  private readonly openFiles: number;
+  private readonly worker: Worker;
+  private nextId = 1;
+  private failed: Error | undefined;
+
+  constructor(options: SqliteOptions) {
+    this.openFiles = options.openFiles ?? LIMITS.openDatabases;
+    const setup: WriterSetup = {
+      migrationsDirectory: options.migrationsDirectory,
+      openFiles: this.openFiles,
+    };
+    this.worker = new Worker(new URL("./sqlite-writer.ts", import.meta.url), { workerData: setup });
+    this.worker.on("message", (replies: JobReply[]) => this.settle(replies));
+    this.worker.on("error", (error) => this.fail(error));
+    this.worker.on("exit", () => this.fail(new Error("the writing thread ended")));
+    this.worker.unref();
+  }
+
+  open(kind: DatabaseKind, path: string, owner: string): Database {
+    const read = async (sql: string) => {
+      await this.prepare(kind, path, owner);
+      return this.reader(path, owner).statement(sql);
+    };
+    return {
+      find: async <Row>(sql: string, params: readonly SqlValue[] = []) =>
+        guard(async () => (await read(sql)).get(...params) as Row | undefined),
+      list: async <Row>(sql: string, params: readonly SqlValue[] = []) =>
+        guard(async () => (await read(sql)).all(...params) as Row[]),
+      write: (batch: Batch) => this.request((id) => ({ type: "write", id, kind, path, owner, batch })),
+    };
+  }
+
+  async release(path: string): Promise<void> {
+    this.closeReader(path);
+    this.ready.delete(path);
+    await this.request((id) => ({ type: "release", id, path }));
+  }
+
+  async close(): Promise<void> {
+    for (const path of [...this.readers.keys()]) this.closeReader(path);
+    if (this.failed === undefined) await this.request((id) => ({ type: "close", id }));
+    this.failed = new Error("the databases are closed");
+    await this.worker.terminate();
+  }
+
+  /** Make sure that the file exists in its newest form; the writing thread does it, once per file. */
+  private prepare(kind: DatabaseKind, path: string, owner: string): Promise<void> {
+    let ready = this.ready.get(path);
+    if (ready === undefined) {
+      ready = this.request((id) => ({ type: "open", id, kind, path, owner })).then(() => undefined);
+      this.ready.set(path, ready);
+      ready.catch(() => this.ready.delete(path));
+    }
+    return ready;
+  }
+
+  private reader(path: string, owner: string): Reader {
+    let reader = this.readers.get(path);
+    if (reader === undefined) reader = new Reader(path, owner);
+    else this.readers.delete(path);
+    this.readers.set(path, reader);
+    for (const [oldest] of this.readers) {
+      if (this.readers.size <= this.openFiles) break;
+      this.closeReader(oldest);
+    }
+    return reader;
+  }
+
+  private closeReader(path: string): void {
+    this.readers.get(path)?.close();
+    this.readers.delete(path);
+  }
+
+  private request(make: (id: number) => WriterRequest): Promise<WriteOutcome> {
+    if (this.failed !== undefined) {
+      return Promise.reject(new AppError("shutting_down", "The store is closed.", { cause: this.failed }));
+    }
+    const id = this.nextId++;
+    return new Promise((resolve, reject) => {
+      this.waiting.set(id, { resolve, reject });
+      this.worker.postMessage(make(id));
+    });
+  }
+
+  private settle(replies: readonly JobReply[]): void {
+    for (const reply of replies) {
+      const waiting = this.waiting.get(reply.id);
+      this.waiting.delete(reply.id);
+      if ("outcome" in reply) waiting?.resolve(reply.outcome);
+      else {
+        const { code, message, cause } = reply.failure;
+        waiting?.reject(new AppError(code, message, { cause: new Error(cause) }));
+      }
+    }
+  }
+
+  private fail(error: Error): void {
+    this.failed ??= error;
+    for (const waiting of this.waiting.values()) {
+      waiting.reject(
+        new AppError("storage_uncertain", "The store stopped. Read before you retry.", { cause: error }),
+      );
+    }
+    this.waiting.clear();
+  }
+}
+
+async function guard<T>(read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (cause) {
+    if (cause instanceof AppError) throw cause;
+    const code = String((cause as { code?: unknown }).code ?? "");
+    if (code.startsWith("SQLITE_CORRUPT") || code.startsWith("SQLITE_IOERR") || code === "SQLITE_NOTADB") {
+      throw new AppError(
+        "tenant_unavailable",
+        "The stored data cannot be read. The operator has been told.",
+        { cause },
+      );
+    }
+    throw cause;
+  }
+}

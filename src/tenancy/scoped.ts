@@ -1,0 +1,121 @@
+/**
+ * The only door to a tenant's data. Owns: making handles that carry their tenant and check it on every use.
+ * Refuses to know: what is stored. No handle, no data: an unscoped read does not type.
+ */
+import { mkdir, open, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { AppError } from "../kernel/errors.ts";
+import { type AgentId, isAgentId, isUuid, type SessionId, type TenantId } from "../kernel/ids.ts";
+import type { Batch, Database, Databases, SqlValue, WriteOutcome } from "../storage/database.ts";
+import { assertTenant } from "./context.ts";
+import type { Tenant } from "./tenant.ts";
+
+/** A tenant's database and folders. */
+export interface TenantScope {
+  readonly tenantId: TenantId;
+  readonly tenant: Tenant;
+  /** The tenant's own database; every call checks the bound context. */
+  readonly db: Database;
+  /** Absolute folder of the tenant. */
+  readonly directory: string;
+  /** Path of a transcript below `directory`, for `Batch.appends`. */
+  transcriptFile(agentId: AgentId, sessionId: SessionId): string;
+  /** Absolute folder of an agent's workspace: `workspace` for `main`, else `workspace-<agentId>`. */
+  workspaceDirectory(agentId: AgentId): string;
+  /** Absolute folder of sealed secrets. */
+  credentialsDirectory(): string;
+  /** Read bytes of an append-only file; `length` bytes from `start`. */
+  readJournal(file: string, start: number, length: number): Promise<Buffer>;
+}
+
+/** Makes scopes. */
+export class TenantDoor {
+  private readonly databases: Databases;
+  private readonly root: string;
+
+  /** @param root folder that holds `tenants/` */
+  constructor(databases: Databases, root: string) {
+    this.databases = databases;
+    this.root = root;
+  }
+
+  /** The handle of a tenant. Costs nothing until used; safe to keep as long as the tenant lives. */
+  scope(tenant: Tenant): TenantScope {
+    // SECURITY: the id becomes a path.
+    if (!isUuid(tenant.id)) throw new AppError("internal", "A tenant id is malformed.");
+    const directory = join(this.root, "tenants", tenant.id);
+    const database = this.databases.open("tenant", join(directory, "tenant.db"), tenant.id);
+    return {
+      tenantId: tenant.id,
+      tenant,
+      db: checked(database, tenant.id),
+      directory,
+      transcriptFile: (agentId, sessionId) => transcriptFile(agentId, sessionId),
+      workspaceDirectory: (agentId) => join(directory, workspaceName(agentId)),
+      credentialsDirectory: () => join(directory, "credentials"),
+      readJournal: (file, start, length) => {
+        assertTenant(tenant.id);
+        return readRange(join(directory, file), start, length);
+      },
+    };
+  }
+
+  /** Make the folders of a new tenant, private to this user. */
+  async prepare(tenant: Tenant): Promise<void> {
+    const scope = this.scope(tenant);
+    await mkdir(scope.credentialsDirectory(), { recursive: true, mode: 0o700 });
+    await scope.db.find("SELECT 1");
+  }
+
+  /** Bytes of the tenant's database file; 0 when it was never used. */
+  async databaseSizeBytes(tenant: Tenant): Promise<number> {
+    const file = join(this.root, "tenants", tenant.id, "tenant.db");
+    return stat(file).then(
+      (found) => found.size,
+      () => 0,
+    );
+  }
+}
+
+function checked(database: Database, tenantId: TenantId): Database {
+  return {
+    find<Row>(sql: string, params?: readonly SqlValue[]): Promise<Row | undefined> {
+      assertTenant(tenantId);
+      return database.find<Row>(sql, params);
+    },
+    list<Row>(sql: string, params?: readonly SqlValue[]): Promise<Row[]> {
+      assertTenant(tenantId);
+      return database.list<Row>(sql, params);
+    },
+    write(batch: Batch): Promise<WriteOutcome> {
+      assertTenant(tenantId);
+      return database.write(batch);
+    },
+  };
+}
+
+function transcriptFile(agentId: AgentId, sessionId: SessionId): string {
+  // SECURITY: both become parts of a path, whatever the types say.
+  if (!isAgentId(agentId) || !isUuid(sessionId))
+    throw new AppError("internal", "A transcript name is malformed.");
+  return `agents/${agentId}/sessions/${sessionId}.jsonl`;
+}
+
+function workspaceName(agentId: AgentId): string {
+  if (!isAgentId(agentId)) throw new AppError("internal", "An agent id is malformed.");
+  return agentId === "main" ? "workspace" : `workspace-${agentId}`;
+}
+
+async function readRange(path: string, start: number, length: number): Promise<Buffer> {
+  const handle = await open(path, "r");
+  try {
+    const buffer = Buffer.alloc(length);
+    const { bytesRead } = await handle.read(buffer, 0, length, start);
+    if (bytesRead !== length) {
+      throw new AppError("tenant_unavailable", "A transcript is shorter than what was committed.");
+    }
+    return buffer;
+  } finally {
+    await handle.close();
+  }
+}
