@@ -14,3 +14,10 @@ CREATE TABLE tenant_hosts (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX tenant_hosts_by_tenant ON tenant_hosts (tenant_id);
+
+-- Tenants that may have open runs: what a start after a crash must look at. Written before the first run of a burst is
+-- acknowledged, removed when the tenant is quiet again.
+CREATE TABLE tenants_at_work (
+  tenant_id TEXT PRIMARY KEY REFERENCES tenants (id),
+  since_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

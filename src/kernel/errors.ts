@@ -55,6 +55,8 @@ export interface ErrorExtras {
   details?: Record<string, unknown>;
   /** Milliseconds after which a retry makes sense. */
   retryAfterMs?: number;
+  /** Sent beside the error where the protocol wants both (a failed replay, PROTOCOL.md 7.6). */
+  payload?: Record<string, unknown>;
 }
 
 /** A failure with a stable code and a text that is safe to show to whoever caused it. */
@@ -63,6 +65,7 @@ export class AppError extends Error {
   readonly publicMessage: string;
   readonly details: Record<string, unknown> | undefined;
   readonly retryAfterMs: number | undefined;
+  readonly payload: Record<string, unknown> | undefined;
 
   constructor(code: ErrorCode, publicMessage: string, extras: ErrorExtras = {}) {
     super(publicMessage, extras.cause === undefined ? undefined : { cause: extras.cause });
@@ -71,6 +74,7 @@ export class AppError extends Error {
     this.publicMessage = publicMessage;
     this.details = extras.details;
     this.retryAfterMs = extras.retryAfterMs;
+    this.payload = extras.payload;
   }
 
   /** The row of the table for this error. */

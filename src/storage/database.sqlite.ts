@@ -136,6 +136,8 @@ export class SqliteDatabases implements Databases {
       return Promise.reject(new AppError("shutting_down", "The store is closed.", { cause: this.failed }));
     }
     const id = this.nextId++;
+    // The thread keeps the process alive only while somebody waits for it.
+    this.worker.ref();
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
       this.worker.postMessage(make(id));
@@ -152,6 +154,7 @@ export class SqliteDatabases implements Databases {
         waiting?.reject(new AppError(code, message, { cause: new Error(cause) }));
       }
     }
+    if (this.waiting.size === 0) this.worker.unref();
   }
 
   private fail(error: Error): void {

@@ -8,7 +8,7 @@ import { link, mkdir, open, readFile, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { deriveKey, seal, unseal } from "../kernel/crypto.ts";
 import { AppError } from "../kernel/errors.ts";
-import { newId } from "../kernel/ids.ts";
+import { newId, newSecret } from "../kernel/ids.ts";
 import { assertTenant } from "./context.ts";
 import type { TenantScope } from "./scoped.ts";
 
@@ -99,4 +99,17 @@ export async function loadMasterKey(path: string): Promise<Buffer> {
     throw new AppError("internal", `The master key in ${path} is too short; restore it from a backup.`);
   }
   return key;
+}
+
+/** Read or make a token of the deployment, e.g. the one that scrapers show: text in a file only its owner can read. */
+export async function loadToken(path: string): Promise<string> {
+  const existing = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  });
+  if (existing !== undefined && existing.trim().length >= 32) return existing.trim();
+  if (existing !== undefined)
+    throw new AppError("internal", `The token in ${path} is too short; delete the file to renew it.`);
+  await writeOnce(path, newSecret());
+  return loadToken(path);
 }

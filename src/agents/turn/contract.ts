@@ -1,0 +1,109 @@
+/**
+ * What a run takes, tells and leaves behind. Owns: the contract between the loop and whoever records and shows it.
+ * Refuses to know: files, sockets, quotas.
+ */
+import type { AppError } from "../../kernel/errors.ts";
+import type { RunId, SessionId, SessionKey } from "../../kernel/ids.ts";
+import type {
+  AssistantMessage,
+  CompactionMessage,
+  ModelUsage,
+  ToolResultMessage,
+  TranscriptMessage,
+  UserMessage,
+} from "../../protocol/message.ts";
+import type { Principal } from "../../tenancy/principal.ts";
+import type { TenantScope } from "../../tenancy/scoped.ts";
+import type { Agent } from "../agent.ts";
+import type { ModelCost } from "../models/model.ts";
+
+/** Whose key paid: the tenant's own, the operator's, or nobody's (the built-in model). */
+export type KeyOwner = "tenant" | "platform" | "none";
+
+/** One run. */
+export interface RunInput {
+  scope: TenantScope;
+  principal: Principal;
+  agent: Agent;
+  sessionKey: SessionKey;
+  sessionId: SessionId;
+  runId: RunId;
+  /** `provider/model` chosen for the session; undefined for the agent's. */
+  modelRef: string | undefined;
+  /** `off`, `minimal`, `low`, `medium` or `high`. */
+  thinking?: string;
+  /** The conversation with the new user message at the end; a compaction row stands for everything before it. */
+  history: readonly TranscriptMessage[];
+  signal: AbortSignal;
+  recorder: RunRecorder;
+  /** Messages that arrived while the run was going; asked for before each further model call. What is taken is seen by the model. */
+  takeSteering(): Promise<UserMessage[]>;
+  /** Must not throw. */
+  emit(event: RunEvent): void;
+}
+
+/** A model call that was made and must be paid for. `step` is unique within the run, compaction included. */
+export interface ModelCallRecord {
+  step: number;
+  purpose: "turn" | "compaction";
+  provider: string;
+  model: string;
+  usage: ModelUsage;
+  /** Configured price, if any. */
+  cost: ModelCost | undefined;
+  keyOwner: KeyOwner;
+  startedAtMs: number;
+  endedAtMs: number;
+}
+
+/** A tool call about to be made. */
+export interface ToolIntent {
+  id: string;
+  name: string;
+  args: Record<string, unknown>;
+  isIdempotent: boolean;
+}
+
+/** Makes the run's steps durable; every promise resolves only when they are. */
+export interface RunRecorder {
+  /** The model asked for tools. */
+  assistantStep(step: number, message: AssistantMessage, call: ModelCallRecord): Promise<void>;
+  /** A tool is about to run. */
+  toolIntent(step: number, call: ToolIntent): Promise<void>;
+  toolResult(step: number, message: ToolResultMessage, durationMs: number): Promise<void>;
+  /**
+   * The older part was summarised. `message.keptFromSeq` arrives as a POSITION: the index of the first kept message in
+   * `RunInput.history`, counted on through the messages of this run in the order they were taken or recorded.
+   */
+  compacted(step: number, message: CompactionMessage, call: ModelCallRecord): Promise<void>;
+}
+
+/** What a run shows while it goes. */
+export type RunEvent =
+  | { type: "model"; provider: string; model: string }
+  /** `text` is everything so far of this assistant message. */
+  | { type: "text"; text: string; delta: string }
+  | { type: "thinking"; delta: string }
+  | { type: "tool_start"; callId: string; name: string; args: Record<string, unknown>; title: string }
+  | { type: "tool_update"; callId: string; output: string }
+  | {
+      type: "tool_end";
+      callId: string;
+      name: string;
+      args: Record<string, unknown>;
+      title: string;
+      isError: boolean;
+      text: string;
+      durationMs: number;
+    }
+  | { type: "usage"; outputTokens: number };
+
+/** How a run ended. `call` is null when nothing was used that anybody could bill. */
+export interface RunOutcome {
+  status: "done" | "aborted" | "failed";
+  /** The final message, or what there was of it. */
+  message: AssistantMessage;
+  call: ModelCallRecord | null;
+  step: number;
+  error?: AppError;
+}

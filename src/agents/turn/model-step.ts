@@ -1,0 +1,159 @@
+/**
+ * One model call of a run. Owns: collecting the pieces, what was used, what is left when it breaks.
+ * Refuses to know: tools' meaning, recording, further calls.
+ */
+import type { Clock } from "../../kernel/clock.ts";
+import { AppError, toAppError } from "../../kernel/errors.ts";
+import type { AssistantMessage, ContentPart, ModelUsage, StopReason } from "../../protocol/message.ts";
+import type { ResolvedModel } from "../models/catalog.ts";
+import type { ModelEvent, ModelRequest } from "../models/model.ts";
+import type { ModelCallRecord, RunEvent } from "./contract.ts";
+import { estimateHistoryTokens, estimateTokens, settleUsage } from "./tokens.ts";
+
+/** A call a model asked for, as it wrote it. */
+export interface AskedCall {
+  id: string;
+  name: string;
+  argsText: string;
+}
+
+/** How a model call ended. `call` is null when nothing was used that anybody could bill. */
+export type StepResult =
+  | { kind: "answered"; message: AssistantMessage; call: ModelCallRecord; asked: readonly AskedCall[] }
+  | { kind: "broken"; message: AssistantMessage; call: ModelCallRecord | null; error: AppError };
+
+/** What a step needs besides the request. */
+export interface StepInput {
+  model: ResolvedModel;
+  request: ModelRequest;
+  step: number;
+  purpose: ModelCallRecord["purpose"];
+  clock: Clock;
+  emit(event: RunEvent): void;
+}
+
+/** Text of one answer that is kept, characters; a model that writes more is stopped. */
+const ANSWER_CHARS = 2_000_000;
+
+/** Ask a model once; never throws. */
+export async function runModelStep(input: StepInput): Promise<StepResult> {
+  const collector = new Collector(input);
+  try {
+    for await (const event of input.model.model.stream(input.request)) collector.take(event);
+    return collector.answered();
+  } catch (thrown) {
+    return collector.broken(thrown);
+  }
+}
+
+class Collector {
+  private readonly input: StepInput;
+  private readonly startedAtMs: number;
+  private readonly asked: AskedCall[] = [];
+  private text = "";
+  private thinking = "";
+  private finish: Extract<ModelEvent, { type: "finish" }> | undefined;
+
+  constructor(input: StepInput) {
+    this.input = input;
+    this.startedAtMs = input.clock.nowMs();
+  }
+
+  take(event: ModelEvent): void {
+    switch (event.type) {
+      case "text":
+        this.grow(event.delta);
+        return;
+      case "reasoning":
+        this.thinking += event.delta;
+        this.checkLength();
+        this.input.emit({ type: "thinking", delta: event.delta });
+        return;
+      case "tool_call":
+        this.asked.push({ id: event.id, name: event.name, argsText: event.argsText });
+        return;
+      case "finish":
+        this.finish = event;
+        return;
+      default:
+        event satisfies never;
+    }
+  }
+
+  answered(): StepResult {
+    if (this.finish === undefined)
+      return this.broken(new AppError("provider_failed", "⚠️ The answer broke off."));
+    const { usage, stopReason } = this.finish;
+    const call = this.record(settleUsage(usage, () => this.estimate()));
+    this.input.emit({ type: "usage", outputTokens: call.usage.outputTokens });
+    return { kind: "answered", message: this.message(stopReason), call, asked: this.asked };
+  }
+
+  broken(thrown: unknown): StepResult {
+    const isAborted = this.input.request.signal.aborted;
+    const error = isAborted ? new AppError("aborted", "The run was stopped.") : toAppError(thrown);
+    // A provider that was stopped, or broke off after it began, has worked and will bill; one that refused has not.
+    const hasWorked = isAborted || this.text !== "" || this.thinking !== "" || this.asked.length > 0;
+    const call = hasWorked
+      ? this.record(settleUsage(this.finish?.usage ?? null, () => this.estimate()))
+      : null;
+    const message = this.message(isAborted ? "aborted" : "error");
+    return { kind: "broken", message: { ...message, errorMessage: error.publicMessage }, call, error };
+  }
+
+  private grow(delta: string): void {
+    this.text += delta;
+    this.checkLength();
+    this.input.emit({ type: "text", text: this.text, delta });
+  }
+
+  private checkLength(): void {
+    if (this.text.length + this.thinking.length > ANSWER_CHARS) {
+      throw new AppError("provider_failed", "⚠️ The model wrote without end and was stopped.");
+    }
+  }
+
+  private message(stopReason: StopReason): AssistantMessage {
+    const { model, clock } = this.input;
+    const content: ContentPart[] = [];
+    if (this.thinking !== "") content.push({ type: "thinking", thinking: this.thinking.toWellFormed() });
+    if (this.text !== "") content.push({ type: "text", text: this.text.toWellFormed() });
+    return {
+      role: "assistant",
+      content,
+      api: model.keyOwner === "none" ? "demo" : "openai-completions",
+      provider: model.provider,
+      model: model.id,
+      stopReason,
+      timestamp: clock.nowMs(),
+    };
+  }
+
+  private record(usage: ModelUsage): ModelCallRecord {
+    const { model, step, purpose, clock } = this.input;
+    return {
+      step,
+      purpose,
+      provider: model.provider,
+      model: model.id,
+      usage,
+      cost: model.cost,
+      keyOwner: model.keyOwner,
+      startedAtMs: this.startedAtMs,
+      endedAtMs: clock.nowMs(),
+    };
+  }
+
+  private estimate(): ModelUsage {
+    const { system, messages, tools } = this.input.request;
+    const offered = tools.length === 0 ? 0 : estimateTokens(JSON.stringify(tools));
+    const asked = this.asked.reduce((sum, call) => sum + 8 + estimateTokens(call.argsText), 0);
+    return {
+      inputTokens: estimateTokens(system) + estimateHistoryTokens(messages) + offered,
+      outputTokens: estimateTokens(this.text) + estimateTokens(this.thinking) + asked,
+      cacheReadTokens: 0,
+      cacheWriteTokens: 0,
+      isExact: false,
+    };
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * What was used over some days, by everything people ask about. Owns: the answers of `usage.cost` and
+ * `sessions.usage` but for the list of sessions. Refuses to know: transcripts; all numbers come from usage rows.
+ */
+import type { TenantScope } from "../tenancy/scoped.ts";
+import { SUMS, Tallies, Tally, type UsageRow, type WireTotals } from "./tally.ts";
+import type { UsageWindow } from "./usage-window.ts";
+
+/** Which rows count. */
+export interface UsageFilter {
+  agentId?: string | undefined;
+  sessionKey?: string | undefined;
+}
+
+/** The days of a window joined to the rows in them; takes the params of `filterParams`. */
+export const FROM_WINDOW = `FROM (SELECT value ->> 0 AS day, value ->> 1 AS first_slot, value ->> 2 AS end_slot
+    FROM json_each(?)) d
+  CROSS JOIN usage_quarters q ON q.slot >= d.first_slot AND q.slot < d.end_slot
+  WHERE (? IS NULL OR q.agent_id = ?) AND (? IS NULL OR q.session_key = ?)`;
+
+/** The values for FROM_WINDOW, in its order. */
+export function filterParams(window: UsageWindow, filter: UsageFilter): (string | null)[] {
+  const agentId = filter.agentId ?? null;
+  const sessionKey = filter.sessionKey ?? null;
+  return [window.slotsJson, agentId, agentId, sessionKey, sessionKey];
+}
+
+type DayRow = UsageRow & { day: string };
+
+/** One day of a cost series. */
+export type WireDay = { date: string } & WireTotals;
+
+/** Totals by day, a zero entry for a day without usage, and over all days. */
+export async function readCost(
+  scope: TenantScope,
+  window: UsageWindow,
+  filter: UsageFilter,
+): Promise<{ daily: WireDay[]; totals: WireTotals }> {
+  const rows = await scope.db.list<DayRow>(
+    `SELECT d.day AS day, ${SUMS} ${FROM_WINDOW} GROUP BY d.day`,
+    filterParams(window, filter),
+  );
+  const byDay = new Tallies<string>();
+  const all = new Tally();
+  for (const row of rows) {
+    byDay.add(row.day, row);
+    all.add(row);
+  }
+  return { daily: costDaily(window, byDay), totals: all.totals() };
+}
+
+function costDaily(window: UsageWindow, byDay: Tallies<string>): WireDay[] {
+  return window.spans.map(({ day }) => ({ date: day, ...byDay.at(day).totals() }));
+}
+
+type DetailRow = DayRow & {
+  agent_id: string;
+  user_id: string;
+  channel: string;
+  provider: string;
+  model: string;
+  tool_name: string;
+};
+
+/** Most groups one report adds up: days x agents x people x channels x models x tools that really occurred. */
+const MOST_GROUPS = 200_000;
+
+/** A provider and a model as one key. */
+export function modelKey(row: { provider: string; model: string }): string {
+  return JSON.stringify([row.provider, row.model]);
+}
+
+/** The two parts of a model key. */
+export function readModelKey(key: string): { provider: string; model: string } {
+  const [provider, model] = JSON.parse(key) as [string, string];
+  return { provider, model };
+}
+
+/** Sums of a window by day, model, provider, agent, channel, person and tool. */
+export class UsageAggregates {
+  readonly all = new Tally();
+  private readonly byDay = new Tallies<string>();
+  private readonly byModel = new Tallies<string>();
+  private readonly byProvider = new Tallies<string>();
+  private readonly byAgent = new Tallies<string>();
+  private readonly byChannel = new Tallies<string>();
+  private readonly byUser = new Tallies<string>();
+  private readonly byTool = new Tallies<string>();
+  private readonly byModelDay = new Map<string, Tallies<string>>();
+  private readonly window: UsageWindow;
+
+  constructor(window: UsageWindow) {
+    this.window = window;
+  }
+
+  /** Read and add up the rows of a window. */
+  static async read(scope: TenantScope, window: UsageWindow, filter: UsageFilter): Promise<UsageAggregates> {
+    const dimensions = "d.day, q.agent_id, q.user_id, q.channel, q.provider, q.model, q.tool_name";
+    const rows = await scope.db.list<DetailRow>(
+      `SELECT ${dimensions}, ${SUMS} ${FROM_WINDOW} GROUP BY ${dimensions} LIMIT ${MOST_GROUPS}`,
+      filterParams(window, filter),
+    );
+    const aggregates = new UsageAggregates(window);
+    for (const row of rows) aggregates.add(row);
+    return aggregates;
+  }
+
+  private add(row: DetailRow): void {
+    this.all.add(row);
+    this.byDay.add(row.day, row);
+    this.byAgent.add(row.agent_id, row);
+    this.byUser.add(row.user_id, row);
+    if (row.channel !== "") this.byChannel.add(row.channel, row);
+    if (row.tool_name !== "") {
+      this.byTool.add(row.tool_name, row);
+      return;
+    }
+    const key = modelKey(row);
+    this.byModel.add(key, row);
+    this.byProvider.add(row.provider, row);
+    const days = this.byModelDay.get(row.day) ?? new Tallies<string>();
+    days.add(key, row);
+    this.byModelDay.set(row.day, days);
+  }
+
+  costDaily(): WireDay[] {
+    return costDaily(this.window, this.byDay);
+  }
+
+  /** The `aggregates` object of `sessions.usage`. */
+  toWire(sessionCount: number): Record<string, unknown> {
+    return {
+      sessionCount,
+      messages: this.all.messages(),
+      tools: toolUsage(this.byTool),
+      byModel: modelUsage(this.byModel),
+      byProvider: this.byProvider
+        .ranked()
+        .map(([provider, tally]) => ({ provider, count: tally.calls, totals: tally.totals() })),
+      byAgent: this.byAgent.ranked().map(([agentId, tally]) => ({ agentId, totals: tally.totals() })),
+      byChannel: this.byChannel.ranked().map(([channel, tally]) => ({ channel, totals: tally.totals() })),
+      byUser: this.byUser.ranked().map(([userId, tally]) => ({ userId, totals: tally.totals() })),
+      costDaily: this.costDaily(),
+      modelDaily: this.window.spans.flatMap(({ day }) => this.modelsOf(day)),
+      daily: this.window.spans.map(({ day }) => this.dayOf(day)),
+    };
+  }
+
+  private modelsOf(day: string): Record<string, unknown>[] {
+    return (this.byModelDay.get(day)?.ranked() ?? []).map(([key, tally]) => ({
+      date: day,
+      ...readModelKey(key),
+      tokens: tally.tokens,
+      cost: tally.cost,
+      count: tally.calls,
+    }));
+  }
+
+  private dayOf(day: string): Record<string, unknown> {
+    const tally = this.byDay.at(day);
+    const { total, toolCalls, errors } = tally.messages();
+    return { date: day, tokens: tally.tokens, cost: tally.cost, messages: total, toolCalls, errors };
+  }
+}
+
+/** Calls by tool, most used first. */
+export function toolUsage(byTool: Tallies<string>): Record<string, unknown> {
+  const tools = byTool
+    .entries()
+    .map(([name, tally]) => ({ name, count: tally.toolCalls }))
+    .sort((left, right) => right.count - left.count || (left.name < right.name ? -1 : 1));
+  return {
+    totalCalls: tools.reduce((sum, tool) => sum + tool.count, 0),
+    uniqueTools: tools.length,
+    tools,
+  };
+}
+
+/** Calls and totals by model, dearest first. */
+export function modelUsage(byModel: Tallies<string>): Record<string, unknown>[] {
+  return byModel
+    .ranked()
+    .map(([key, tally]) => ({ ...readModelKey(key), count: tally.calls, totals: tally.totals() }));
+}

@@ -1,0 +1,138 @@
+/**
+ * Runs that are going on in this process. Owns: one lane per (tenant, session), what is active and what waits in it.
+ * Refuses to know: storage, models, events. All of it can be lost: the `runs` table is the truth.
+ */
+import type { RunId, SessionKey, TenantId } from "../../kernel/ids.ts";
+import type { Principal } from "../../tenancy/principal.ts";
+import type { RunRow } from "./run.ts";
+import type { RunStream } from "./run-stream.ts";
+
+/** How a run ended, for those who wait for it. */
+export interface RunResult {
+  status: "done" | "failed" | "aborted";
+  /** All that the assistant said, steps joined by blank lines. */
+  text: string;
+  stopReason: string;
+  errorMessage: string | undefined;
+  usage: { inputTokens: number; outputTokens: number };
+  endedAtMs: number;
+}
+
+/** A run that is being worked on. */
+export interface ActiveRun {
+  readonly run: RunRow;
+  readonly stream: RunStream;
+  readonly controller: AbortController;
+  /** Who asked for the abort, e.g. `rpc`. */
+  abortOrigin: string | undefined;
+  /** Set when the process stops: the run is left open in the store, and the next start takes it up. */
+  isAbandoned: boolean;
+  /** Runs whose input was steered into this one; they end when it ends. */
+  readonly joined: RunRow[];
+  readonly done: Promise<RunResult>;
+}
+
+/** A run whose input waits, with the authority of whoever sent it. */
+export interface WaitingRun {
+  readonly run: RunRow;
+  readonly principal: Principal;
+}
+
+/** One session's order of work. */
+export class Lane {
+  active: ActiveRun | undefined;
+  readonly waiting: WaitingRun[] = [];
+  private tail: Promise<unknown> = Promise.resolve();
+
+  /** Run `work` after all that was handed in before it, so that decisions about the lane never interleave. */
+  exclusive<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.tail.then(work, work);
+    this.tail = result.catch(() => undefined);
+    return result;
+  }
+
+  get isIdle(): boolean {
+    return this.active === undefined && this.waiting.length === 0;
+  }
+}
+
+/** See the head of this file. */
+export class LiveRuns {
+  private readonly byTenant = new Map<TenantId, Map<SessionKey, Lane>>();
+  private readonly listeners = new Map<TenantId, Map<string, Set<(result: RunResult) => void>>>();
+
+  /** The lane of a session, made if need be. */
+  lane(tenantId: TenantId, key: SessionKey): Lane {
+    let lanes = this.byTenant.get(tenantId);
+    if (lanes === undefined) {
+      lanes = new Map();
+      this.byTenant.set(tenantId, lanes);
+    }
+    let lane = lanes.get(key);
+    if (lane === undefined) {
+      lane = new Lane();
+      lanes.set(key, lane);
+    }
+    return lane;
+  }
+
+  find(tenantId: TenantId, key: SessionKey): Lane | undefined {
+    return this.byTenant.get(tenantId)?.get(key);
+  }
+
+  /** The active run with this id, whatever its session. */
+  findActive(tenantId: TenantId, runId: string): ActiveRun | undefined {
+    for (const lane of this.byTenant.get(tenantId)?.values() ?? []) {
+      if (lane.active?.run.run_id === runId) return lane.active;
+    }
+    return undefined;
+  }
+
+  /** Active runs of a tenant. */
+  countActive(tenantId: TenantId): number {
+    let count = 0;
+    for (const lane of this.byTenant.get(tenantId)?.values() ?? []) if (lane.active !== undefined) count++;
+    return count;
+  }
+
+  /** Forget an idle lane, so that memory follows what is active. */
+  sweep(tenantId: TenantId, key: SessionKey): void {
+    const lanes = this.byTenant.get(tenantId);
+    if (lanes?.get(key)?.isIdle !== true) return;
+    lanes.delete(key);
+    if (lanes.size === 0) this.byTenant.delete(tenantId);
+  }
+
+  /** Whether a tenant has anything active or waiting. */
+  isBusy(tenantId: TenantId): boolean {
+    for (const lane of this.byTenant.get(tenantId)?.values() ?? []) if (!lane.isIdle) return true;
+    return false;
+  }
+
+  /** Every active run of every tenant; only for draining at shutdown. */
+  unscopedActive(): ActiveRun[] {
+    return [...this.byTenant.values()].flatMap((lanes) =>
+      [...lanes.values()].flatMap((lane) => (lane.active === undefined ? [] : [lane.active])),
+    );
+  }
+
+  /** Be told when a run ends; the returned function ends the wait. */
+  onEnd(tenantId: TenantId, runId: RunId, listener: (result: RunResult) => void): () => void {
+    const runs = this.listeners.get(tenantId) ?? new Map<string, Set<(result: RunResult) => void>>();
+    this.listeners.set(tenantId, runs);
+    const set = runs.get(runId) ?? new Set();
+    runs.set(runId, set);
+    set.add(listener);
+    return () => {
+      set.delete(listener);
+      if (set.size === 0) runs.delete(runId);
+      if (runs.size === 0) this.listeners.delete(tenantId);
+    };
+  }
+
+  /** Tell those who wait that a run ended. */
+  ended(tenantId: TenantId, runId: string, result: RunResult): void {
+    const set = this.listeners.get(tenantId)?.get(runId);
+    for (const listener of [...(set ?? [])]) listener(result);
+  }
+}

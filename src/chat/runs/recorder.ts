@@ -1,0 +1,177 @@
+/**
+ * Making the steps of a run durable while it goes on. Owns: which rows commit together for each step.
+ * Refuses to know: the loop that makes the steps, who listens.
+ */
+import type { ModelCallRecord, RunRecorder } from "../../agents/turn/contract.ts";
+import type { UsageMeter } from "../../billing/usage.ts";
+import type { Clock } from "../../kernel/clock.ts";
+import { sha256Hex } from "../../kernel/crypto.ts";
+import { AppError } from "../../kernel/errors.ts";
+import type { AssistantMessage, CompactionMessage, ToolResultMessage } from "../../protocol/message.ts";
+import { appendRows, newRow, type TranscriptRow } from "../../sessions/transcript.ts";
+import type { Statement } from "../../storage/database.ts";
+import type { TenantScope } from "../../tenancy/scoped.ts";
+import type { RunRow } from "./run.ts";
+
+/** Steps of a second attempt are numbered from here on, so that they never meet those of the first. */
+const STEPS_PER_ATTEMPT = 1_000;
+
+/** What a recorder needs. */
+export interface RecorderDeps {
+  meter: UsageMeter;
+  clock: Clock;
+}
+
+/** See the head of this file. One per attempt of a run. */
+export class TurnRecorder implements RunRecorder {
+  private readonly deps: RecorderDeps;
+  private readonly scope: TenantScope;
+  private readonly run: RunRow;
+  /** Sequence numbers of the messages the model knows, in the order it got or made them. */
+  private readonly seqs: number[];
+  private readonly onRow: (row: TranscriptRow) => Promise<void>;
+  private toolsDone = 0;
+
+  constructor(
+    deps: RecorderDeps,
+    scope: TenantScope,
+    run: RunRow,
+    seqs: readonly number[],
+    onRow: (row: TranscriptRow) => Promise<void>,
+  ) {
+    this.deps = deps;
+    this.scope = scope;
+    this.run = run;
+    this.seqs = [...seqs];
+    this.onRow = onRow;
+  }
+
+  async assistantStep(step: number, message: AssistantMessage, call: ModelCallRecord): Promise<void> {
+    const metered = this.meter(step, call);
+    const row = newRow({ ...message, usage: metered.wire }, this.run.run_id);
+    const added = appendRows(this.scope, this.ref, [row]);
+    await this.commit(added.append, [...added.statements, ...metered.statements, this.tokens(call)], row);
+  }
+
+  async toolIntent(
+    step: number,
+    call: { id: string; name: string; args: Record<string, unknown>; isIdempotent: boolean },
+  ): Promise<void> {
+    const outcome = await this.scope.db.write({
+      statements: [
+        {
+          sql: `INSERT INTO run_steps (run_id, step, call_id, tool, arguments_hash, is_idempotent, state, started_at_ms)
+            VALUES (?, ?, ?, ?, ?, ?, 'intent', ?) ON CONFLICT DO NOTHING`,
+          params: [
+            ...[this.run.run_id, this.number(step), call.id, call.name],
+            sha256Hex(JSON.stringify(call.args)),
+            call.isIdempotent ? 1 : 0,
+            this.deps.clock.nowMs(),
+          ],
+          expect: 1,
+        },
+      ],
+    });
+    // The same call twice in one step would run a tool twice.
+    if (!outcome.committed) throw new AppError("conflict", "This tool call was recorded before.");
+  }
+
+  async toolResult(step: number, message: ToolResultMessage, _durationMs: number): Promise<void> {
+    const row = newRow(message, this.run.run_id);
+    const added = appendRows(this.scope, this.ref, [row]);
+    const usage = this.deps.meter.toolCall(this.scope, {
+      ...this.place,
+      step: this.number(step),
+      ordinal: this.toolsDone++,
+      callId: message.toolCallId,
+      toolName: message.toolName,
+      isError: message.isError,
+    });
+    const done: Statement = {
+      sql: `UPDATE run_steps SET state = 'done', ended_at_ms = ? WHERE run_id = ? AND step = ? AND call_id = ?`,
+      params: [this.deps.clock.nowMs(), this.run.run_id, this.number(step), message.toolCallId],
+    };
+    await this.commit(added.append, [...added.statements, done, ...usage.statements], row);
+  }
+
+  async compacted(step: number, message: CompactionMessage, call: ModelCallRecord): Promise<void> {
+    // The loop counts from the start of what it was given; the transcript counts rows.
+    const keptFromSeq = this.seqs[message.keptFromSeq] ?? (this.seqs.at(-1) ?? 0) + 1;
+    const row = newRow({ ...message, keptFromSeq }, this.run.run_id);
+    const added = appendRows(this.scope, this.ref, [row]);
+    const metered = this.meter(step, call);
+    const point: Statement = {
+      sql: `UPDATE sessions SET kept_from_seq = ?, summary_seq = (SELECT seq FROM messages WHERE session_id = ? AND id = ?)
+        WHERE key = ? AND session_id = ?`,
+      params: [keptFromSeq, this.run.session_id, row.id, this.run.session_key, this.run.session_id],
+    };
+    await this.commit(added.append, [...added.statements, point, ...metered.statements], row);
+  }
+
+  /** A message was told to the model while the run was going. */
+  noteSteered(seq: number): void {
+    this.seqs.push(seq);
+  }
+
+  /** Usage of a model call of this run: statements for the batch that makes its message durable. */
+  meter(step: number, call: ModelCallRecord) {
+    const { provider, model, purpose, usage, cost, keyOwner } = call;
+    const number = this.number(step);
+    return this.deps.meter.modelCall(this.scope, {
+      ...this.place,
+      step: number,
+      provider,
+      model,
+      purpose,
+      usage,
+      cost,
+      keyOwner,
+    });
+  }
+
+  /** The statement that adds a call's tokens to the session's figures. */
+  tokens(call: ModelCallRecord): Statement {
+    const { usage } = call;
+    const input = usage.inputTokens + usage.cacheReadTokens + usage.cacheWriteTokens;
+    return {
+      sql: `UPDATE sessions SET input_tokens = input_tokens + ?, output_tokens = output_tokens + ?,
+        context_tokens_used = ?, model_provider = ?, model_id = ? WHERE key = ? AND session_id = ?`,
+      params: [
+        ...[input, usage.outputTokens, input + usage.outputTokens],
+        ...[call.provider, call.model, this.run.session_key, this.run.session_id],
+      ],
+    };
+  }
+
+  get ref() {
+    return { agentId: this.run.agent_id, sessionId: this.run.session_id };
+  }
+
+  private get place() {
+    return {
+      runId: this.run.run_id,
+      agentId: this.run.agent_id,
+      sessionKey: this.run.session_key,
+      sessionId: this.run.session_id,
+      userId: this.run.user_id,
+      channel: this.run.channel,
+      atMs: this.deps.clock.nowMs(),
+    };
+  }
+
+  private number(step: number): number {
+    return (this.run.attempts - 1) * STEPS_PER_ATTEMPT + step;
+  }
+
+  private async commit(
+    append: ReturnType<typeof appendRows>["append"],
+    statements: Statement[],
+    row: ReturnType<typeof newRow>,
+  ): Promise<void> {
+    const outcome = await this.scope.db.write({ appends: [append], statements });
+    if (!outcome.committed) throw new AppError("storage_uncertain", "A step of the run was not stored.");
+    const seq = Number(outcome.results[0]?.rows[0]?.["seq"] ?? 0);
+    if (row.message.role !== "compaction") this.seqs.push(seq);
+    await this.onRow({ ...row, seq });
+  }
+}

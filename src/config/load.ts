@@ -1,0 +1,120 @@
+/**
+ * Reading settings: defaults < file < environment < flags. Owns: that order, the file's syntax, looking up secrets.
+ * Refuses to know: what settings do.
+ */
+import { readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import json5 from "json5";
+import type { z } from "zod";
+import { AppError } from "../kernel/errors.ts";
+import { type Config, OPTIONS, type Option } from "./options.ts";
+
+/** Where settings come from. */
+export interface ConfigSources {
+  env: Readonly<Record<string, string | undefined>>;
+  /** Flag values by name without dashes. */
+  flags: Readonly<Record<string, string | undefined>>;
+}
+
+/** The settings and the file they were read from, if there is one. */
+export interface LoadedConfig {
+  config: Config;
+  file: string | null;
+}
+
+/** Read all settings; throws `invalid_request` naming the setting, its source and what is wrong. */
+export function loadConfig(sources: ConfigSources): LoadedConfig {
+  const stateDir =
+    sources.flags["state-dir"] ??
+    sources.env["OPENCLAW_STATE_DIR"] ??
+    OPTIONS.stateDir.schema.parse(undefined);
+  const asked = sources.flags["config"] ?? sources.env["CREEL_CONFIG"];
+  const path = resolve(asked ?? join(stateDir, "creel.json5"));
+  const file = readFile(path, asked !== undefined);
+  const entries = Object.entries(OPTIONS).map(([name, option]) => [name, read(option, sources, file)]);
+  const config = Object.fromEntries(entries) as Config;
+  return {
+    config: {
+      ...config,
+      stateDir: resolve(config.stateDir),
+      providers: resolveKeys(config.providers, sources.env),
+    },
+    file: file === undefined ? null : path,
+  };
+}
+
+function readFile(path: string, isRequired: boolean): unknown {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (cause) {
+    if (!isRequired && (cause as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw new AppError("invalid_request", `The configuration file ${path} cannot be read.`, { cause });
+  }
+  try {
+    return json5.parse(text);
+  } catch (cause) {
+    const where = cause instanceof Error ? cause.message : "";
+    throw new AppError("invalid_request", `The configuration file ${path} is not valid JSON5: ${where}`, {
+      cause,
+    });
+  }
+}
+
+function read(option: Option, sources: ConfigSources, file: unknown): unknown {
+  const flag = option.flag === undefined ? undefined : sources.flags[option.flag];
+  const env = option.env === undefined ? undefined : sources.env[option.env];
+  const given = flag ?? (env === "" ? undefined : env) ?? atPath(file, option.path);
+  const parsed = option.schema.safeParse(given);
+  if (parsed.success) return parsed.data;
+  const source = flag !== undefined ? `--${option.flag}` : env !== undefined ? option.env : option.path;
+  throw new AppError("invalid_request", `${source}: ${problem(parsed.error)}.`);
+}
+
+function problem(error: z.ZodError): string {
+  const issue = error.issues[0];
+  const where = issue === undefined || issue.path.length === 0 ? "" : `${issue.path.join(".")} `;
+  return `${where}${issue?.message ?? "is not valid"}`;
+}
+
+function atPath(value: unknown, path: string): unknown {
+  let at = value;
+  for (const part of path.split(".")) {
+    if (typeof at !== "object" || at === null || !Object.hasOwn(at, part)) return undefined;
+    at = (at as Record<string, unknown>)[part];
+  }
+  return at;
+}
+
+/** SECURITY: a reference that leads nowhere stops the start; an empty key would reach the provider as none. */
+function resolveKeys(providers: Config["providers"], env: ConfigSources["env"]): Config["providers"] {
+  return Object.fromEntries(
+    Object.entries(providers).map(([id, provider]) => {
+      if (provider.apiKey === undefined) return [id, provider];
+      const key = lookUp(provider.apiKey, env);
+      if (key === undefined || key.trim() === "") {
+        throw new AppError(
+          "invalid_request",
+          `models.providers.${id}.apiKey refers to a secret that is empty or missing.`,
+        );
+      }
+      return [id, { ...provider, apiKey: key.trim() }];
+    }),
+  );
+}
+
+function lookUp(
+  secret: NonNullable<Config["providers"][string]["apiKey"]>,
+  env: ConfigSources["env"],
+): string | undefined {
+  if (typeof secret === "string") {
+    const reference = /^\$\{([A-Z_][A-Z0-9_]*)\}$/.exec(secret);
+    return reference === null ? secret : env[reference[1] ?? ""];
+  }
+  if (secret.source === "env") return env[secret.id];
+  try {
+    return readFileSync(secret.id, "utf8");
+  } catch {
+    return undefined;
+  }
+}

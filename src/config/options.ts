@@ -1,0 +1,147 @@
+/**
+ * Everything an operator can set, in one table: from it come the type, the flags, the environment names and
+ * docs/config.md. Owns: names, defaults, meaning. Refuses to know: where values come from.
+ */
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { z } from "zod";
+
+/** One setting. */
+export interface Option<Schema extends z.ZodType = z.ZodType> {
+  /** Path in the configuration file, in OpenClaw's words where OpenClaw has it. */
+  path: string;
+  schema: Schema;
+  /** In full sentences. */
+  doc: string;
+  /** Shown only as "set" or "not set". */
+  isSecret?: boolean;
+  /** Environment variable that sets it. */
+  env?: string;
+  /** Command-line flag of `creel serve`, without the dashes. */
+  flag?: string;
+}
+
+const modelSchema = z.object({
+  id: z.string().min(1).max(256),
+  name: z.string().min(1).max(256).optional(),
+  contextWindow: z.int().min(1_000).optional(),
+  maxTokens: z.int().min(1).optional(),
+  reasoning: z.boolean().optional(),
+  input: z.array(z.string()).optional(),
+  cost: z
+    .object({
+      input: z.number().min(0),
+      output: z.number().min(0),
+      cacheRead: z.number().min(0).optional(),
+      cacheWrite: z.number().min(0).optional(),
+    })
+    .optional(),
+});
+
+const secretSchema = z.union([
+  z.string(),
+  z.object({ source: z.literal("env"), id: z.string().min(1) }),
+  z.object({ source: z.literal("file"), id: z.string().min(1) }),
+]);
+
+const providersSchema = z.record(
+  z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, "a provider id has a-z, 0-9, '.', '_' and '-'"),
+  z.object({
+    baseUrl: z.url(),
+    apiKey: secretSchema.optional(),
+    api: z.literal("openai-completions").optional(),
+    models: z.array(modelSchema).min(1),
+  }),
+);
+
+function option<Schema extends z.ZodType>(declaration: Option<Schema>): Option<Schema> {
+  return declaration;
+}
+
+/** The table. */
+export const OPTIONS = {
+  host: option({
+    path: "gateway.host",
+    schema: z.string().min(1).default("127.0.0.1"),
+    env: "CREEL_HOST",
+    flag: "host",
+    doc: "Address to listen on. Loopback by default; put a TLS proxy in front before listening elsewhere.",
+  }),
+  port: option({
+    path: "gateway.port",
+    schema: z.coerce.number().int().min(0).max(65_535).default(18_789),
+    env: "CREEL_PORT",
+    flag: "port",
+    doc: "Port to listen on; 0 takes any free one.",
+  }),
+  stateDir: option({
+    path: "state.dir",
+    schema: z
+      .string()
+      .min(1)
+      .default(() => join(homedir(), ".openclaw")),
+    env: "OPENCLAW_STATE_DIR",
+    flag: "state-dir",
+    doc: "Folder of all data: databases, transcripts, workspaces, keys. Readable by the gateway's user only.",
+  }),
+  firstTenant: option({
+    path: "tenants.first",
+    schema: z.string().min(1).default("home"),
+    env: "CREEL_TENANT",
+    flag: "tenant",
+    doc: "Slug of the tenant that a first start makes. Ignored once any tenant exists.",
+  }),
+  publicUrl: option({
+    path: "gateway.publicUrl",
+    schema: z.url().optional(),
+    env: "CREEL_PUBLIC_URL",
+    doc: "Where browsers reach the gateway, e.g. https://creel.example. Its host is accepted, and links are made with it.",
+  }),
+  allowedHosts: option({
+    path: "gateway.allowedHosts",
+    schema: z.array(z.string().min(1)).default([]),
+    doc: "Further host names the gateway answers to, besides loopback, address literals, publicUrl and tenants' own hosts.",
+  }),
+  allowedOrigins: option({
+    path: "gateway.controlUi.allowedOrigins",
+    schema: z.array(z.url()).default([]),
+    doc: "Origins of pages, besides our own, that may open sockets, e.g. a separately served OpenClaw Control UI.",
+  }),
+  trustedProxies: option({
+    path: "gateway.trustedProxies",
+    schema: z.array(z.string().min(1)).default([]),
+    doc: "Addresses or CIDR ranges of proxies whose X-Forwarded-For, -Host and -Proto count. Nobody by default.",
+  }),
+  providers: option({
+    path: "models.providers",
+    schema: providersSchema.default({}),
+    isSecret: true,
+    doc: "Models the operator offers to all tenants, in OpenClaw's form. `apiKey` is the key, a reference like $NAME in braces to the environment, {source: 'env', id} or {source: 'file', id}.",
+  }),
+  defaultModel: option({
+    path: "agents.defaults.model.primary",
+    schema: z
+      .string()
+      .regex(/^[^/]+\/.+$/, "must be provider/model")
+      .default("demo/demo"),
+    doc: "The model agents use unless they or a session say otherwise, as provider/model.",
+  }),
+  egressAllowPrivate: option({
+    path: "egress.allowPrivate",
+    schema: z.array(z.string().min(1)).default([]),
+    doc: "Private hosts or CIDR ranges that model endpoints may use, e.g. 127.0.0.1 for Ollama on this machine. Cloud metadata addresses stay refused.",
+  }),
+  logLevel: option({
+    path: "logging.level",
+    schema: z.enum(["error", "warn", "info", "debug", "silent"]).default("info"),
+    env: "CREEL_LOG_LEVEL",
+    flag: "log-level",
+    doc: "How much is logged, as JSON lines on standard error.",
+  }),
+} as const;
+
+/** All settings with their values. */
+export type Config = { readonly [Name in keyof typeof OPTIONS]: z.output<(typeof OPTIONS)[Name]["schema"]> };
+
+/** A platform provider whose key has been looked up. */
+export type ProviderSettings = Config["providers"][string];

@@ -1,0 +1,122 @@
+/**
+ * HTTP and sockets as one door. Owns: putting the transport together, its start and its end.
+ * Refuses to know: features; they come as methods and routes.
+ */
+import type { AddressInfo } from "node:net";
+import type { Auth } from "../auth/auth.ts";
+import type { Config } from "../config/options.ts";
+import type { EventHub } from "../events/hub.ts";
+import type { Clock, Timer } from "../kernel/clock.ts";
+import type { Log } from "../kernel/log.ts";
+import type { MethodRegistry } from "../protocol/methods.ts";
+import type { Route } from "../protocol/routes.ts";
+import type { TenantDoor } from "../tenancy/scoped.ts";
+import type { Tenants } from "../tenancy/tenants.ts";
+import { Dispatcher } from "./dispatch.ts";
+import { Callers } from "./http/credentials.ts";
+import { makeHealthRoutes } from "./http/health-routes.ts";
+import { makeRpcRoutes } from "./http/rpc-routes.ts";
+import { HttpServer } from "./http/server.ts";
+import { readAssets, registerUi } from "./http/ui.ts";
+import { IngressReader } from "./ingress.ts";
+import { Meters } from "./metrics.ts";
+import { Rooms } from "./socket/rooms.ts";
+import { Sockets } from "./socket/sockets.ts";
+
+/** What the gateway is made of. */
+export interface GatewayOptions {
+  config: Config;
+  clock: Clock;
+  log: Log;
+  version: string;
+  tenants: Tenants;
+  door: TenantDoor;
+  auth: Auth;
+  hub: EventHub;
+  metricsToken: string;
+  uiDirectory: string | null;
+  registry: MethodRegistry;
+  routes: readonly Route[];
+  checkStore(): Promise<void>;
+  activeRuns(): number;
+}
+
+/** See the head of this file. */
+export class Gateway {
+  readonly registry: MethodRegistry;
+  readonly rooms: Rooms;
+  /** All declared routes, the gateway's own included. */
+  readonly routes: readonly Route[];
+  /** Whether there are pages to serve. */
+  readonly hasUi: boolean;
+  private readonly options: GatewayOptions;
+  private readonly http: HttpServer;
+  private readonly sockets: Sockets;
+  private readonly meters: Meters;
+  private feedTimer: Timer | undefined;
+  private isDraining = false;
+  private lastRequest = 0;
+
+  constructor(options: GatewayOptions) {
+    const { registry, clock, log, auth, door, version } = options;
+    this.options = options;
+    this.registry = registry;
+    this.rooms = new Rooms(options.hub);
+    this.meters = new Meters({
+      openConnections: () => this.sockets.openCount,
+      activeRuns: options.activeRuns,
+    });
+    const isLive = (principal: Parameters<typeof auth.authenticator.isLive>[0]) =>
+      auth.authenticator.isLive(principal);
+    const dispatcher = new Dispatcher({ registry, log, meters: this.meters, isLive });
+    const ingress = new IngressReader({ ...options.config, tenants: options.tenants });
+    const shared = { authenticator: auth.connect, dispatcher, registry, rooms: this.rooms, door, clock, log };
+    const facts = { meters: this.meters, version, startedAtMs: clock.nowMs(), isLive };
+    this.sockets = new Sockets(
+      { ...shared, ...facts, nextRequestId: () => `r${(++this.lastRequest).toString(36)}` },
+      ingress,
+    );
+    const callers = new Callers(auth.authenticator);
+    this.http = new HttpServer({ ingress, callers, door, log, metricsToken: options.metricsToken });
+    this.routes = [
+      ...makeHealthRoutes({
+        meters: this.meters,
+        checkStore: options.checkStore,
+        isDraining: () => this.isDraining,
+      }),
+      ...makeRpcRoutes({ dispatcher, registry, version, routes: () => this.routes }),
+      ...options.routes,
+    ];
+    this.http.register(this.routes);
+    const assets = options.uiDirectory === null ? null : readAssets(options.uiDirectory);
+    if (assets !== null) registerUi(this.http.fastify, assets);
+    this.hasUi = assets !== null;
+  }
+
+  /** Begin to serve; returns the address people can open. */
+  async listen(host: string, port: number): Promise<string> {
+    const { auth, log } = this.options;
+    auth.feed.subscribe((change) => this.sockets.review(change.tenantId ?? undefined));
+    this.feedTimer = auth.feed.start((thrown) =>
+      log.warn({ err: thrown }, "news of revoked access could not be read"),
+    );
+    this.sockets.attach(this.http.server);
+    await this.http.fastify.listen({ host, port });
+    const address = this.http.server.address() as AddressInfo;
+    const shown = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
+    return `http://${shown.includes(":") ? `[${shown}]` : shown}:${address.port}`;
+  }
+
+  /** Tell load balancers to send new work elsewhere. */
+  beginDrain(): void {
+    this.isDraining = true;
+  }
+
+  async close(): Promise<void> {
+    this.isDraining = true;
+    this.feedTimer?.cancel();
+    await this.sockets.close();
+    await this.http.fastify.close();
+    this.meters.close();
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * What the process tells a Prometheus server. Owns: counters and their documents.
+ * Refuses to know: tenants: no series carries one, so that neither their number nor their habits show.
+ */
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
+
+/** Figures read when they are asked for. */
+export interface MeterSources {
+  openConnections(): number;
+  activeRuns(): number;
+}
+
+/** See the head of this file. */
+export class Meters {
+  private readonly registry = new Registry();
+  private readonly calls: Counter;
+  private readonly connects: Counter;
+  private readonly delay = monitorEventLoopDelay({ resolution: 10 });
+  /** Calls since the last read; a labelled counter on every frame would cost more than the frame. */
+  private readonly pending = new Map<string, number>();
+
+  constructor(sources: MeterSources) {
+    const registers = [this.registry];
+    this.calls = new Counter({
+      name: "creel_method_calls_total",
+      help: "Protocol method calls that passed all checks. A sudden stop means clients cannot get in.",
+      labelNames: ["method"],
+      registers,
+    });
+    this.connects = new Counter({
+      name: "creel_connects_total",
+      help: "Handshakes by outcome. Many refusals from few addresses are guesses at credentials.",
+      labelNames: ["outcome"],
+      registers,
+    });
+    const gauge = (name: string, help: string, read: () => number) =>
+      new Gauge({
+        name,
+        help,
+        registers,
+        collect() {
+          this.set(read());
+        },
+      });
+    gauge("creel_connections", "Open sockets after hello.", sources.openConnections);
+    gauge("creel_active_runs", "Runs being worked on.", sources.activeRuns);
+    gauge(
+      "creel_event_loop_delay_max_seconds",
+      "Longest stall of the main thread since the last read.",
+      () => {
+        const seconds = this.delay.max / 1e9;
+        this.delay.reset();
+        return seconds;
+      },
+    );
+    this.delay.enable();
+    collectDefaultMetrics({ register: this.registry });
+  }
+
+  called(method: string): void {
+    this.pending.set(method, (this.pending.get(method) ?? 0) + 1);
+  }
+
+  connected(outcome: "accepted" | "refused"): void {
+    this.connects.inc({ outcome });
+  }
+
+  /** The exposition text. */
+  async read(): Promise<string> {
+    for (const [method, count] of this.pending) this.calls.inc({ method }, count);
+    this.pending.clear();
+    return this.registry.metrics();
+  }
+
+  get contentType(): string {
+    return this.registry.contentType;
+  }
+
+  close(): void {
+    this.delay.disable();
+    this.registry.clear();
+  }
+}

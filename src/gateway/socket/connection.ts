@@ -1,0 +1,352 @@
+/**
+ * One WebSocket from upgrade to close. Owns: its states (handshake, open, closed), its subscriptions, its requests in
+ * flight. Refuses to know: what methods do, other connections. Source: PROTOCOL.md 2-5.
+ */
+import type { Duplex } from "node:stream";
+import type { RawData, WebSocket } from "ws";
+import type { ConnectAccepted } from "../../auth/connect.ts";
+import type { Timer } from "../../kernel/clock.ts";
+import { AppError, toAppError } from "../../kernel/errors.ts";
+import { newId, newSecret } from "../../kernel/ids.ts";
+import { LIMITS } from "../../kernel/limits.ts";
+import type { GatewayEvent } from "../../protocol/events.ts";
+import {
+  type RequestFrame,
+  readFrame,
+  toWireError,
+  type WireError,
+  writeError,
+  writeResult,
+} from "../../protocol/frames.ts";
+import type { ConnectionHandle, MethodCall } from "../../protocol/methods.ts";
+import type { TenantScope } from "../../tenancy/scoped.ts";
+import { allows } from "../../tenancy/scopes.ts";
+import { AuthorityEnded, UnknownMethod } from "../dispatch.ts";
+import type { Ingress } from "../ingress.ts";
+import type { ConnectionDeps } from "./connection-deps.ts";
+import { makeHello } from "./hello.ts";
+import { Outbound } from "./outbound.ts";
+import type { Member } from "./rooms.ts";
+
+interface Open extends ConnectAccepted {
+  scope: TenantScope;
+  caps: readonly string[];
+  capSet: ReadonlySet<string>;
+  leave(): void;
+}
+
+/** See the head of this file. */
+export class Connection implements Member, ConnectionHandle {
+  readonly id = newId();
+  private readonly deps: ConnectionDeps;
+  private readonly socket: WebSocket;
+  private readonly ingress: Ingress;
+  private readonly originHeader: string | undefined;
+  private readonly outbound: Outbound;
+  private readonly nonce = newSecret(24);
+  private readonly challengeTsMs: number;
+  private readonly gone = new AbortController();
+  private readonly deadline: Timer;
+  private readonly early: string[] = [];
+  private readonly messageKeys = new Set<string>();
+  private readonly ownRuns = new Set<string>();
+  private open: Open | undefined;
+  private isConnecting = false;
+  private hearsSessions = false;
+  private inFlight = 0;
+  private isAlive = true;
+  private readonly since: number;
+  private onSettled: (() => void) | undefined;
+
+  /** @param onSettled called once, when the peer is known or gone */
+  constructor(
+    deps: ConnectionDeps,
+    socket: WebSocket,
+    stream: Duplex,
+    ingress: Ingress,
+    originHeader: string | undefined,
+    onSettled: () => void,
+  ) {
+    this.deps = deps;
+    this.socket = socket;
+    this.ingress = ingress;
+    this.originHeader = originHeader;
+    this.outbound = new Outbound(socket, stream);
+    this.onSettled = onSettled;
+    this.challengeTsMs = deps.clock.nowMs();
+    this.since = this.challengeTsMs;
+    this.deadline = deps.clock.after(LIMITS.handshakeMs, () => socket.close(1000));
+    socket.on("message", (data: RawData, isBinary: boolean) => this.receive(data, isBinary));
+    socket.on("pong", () => {
+      this.isAlive = true;
+    });
+    socket.on("close", () => this.closed());
+    this.outbound.sendUnnumbered("connect.challenge", { nonce: this.nonce, ts: this.challengeTsMs });
+  }
+
+  // --- what a room and a method may do with a connection ---
+
+  get presence(): Readonly<Record<string, unknown>> {
+    const open = this.open;
+    if (open === undefined) return {};
+    const { client, principal } = open;
+    return {
+      clientId: client.id,
+      mode: client.mode,
+      platform: client.platform,
+      version: client.version,
+      user: { id: principal.userId, name: principal.displayName },
+      roles: ["operator"],
+      scopes: [...principal.scopes],
+      onlineSince: this.since,
+      ts: this.since,
+      instanceId: this.id,
+      reason: "connect",
+      text: `${principal.displayName} · ${client.id} · ${client.mode}`,
+    };
+  }
+
+  wants(event: GatewayEvent): boolean {
+    const open = this.open;
+    if (open === undefined || !allows(open.principal.scopes, "operator.read")) return false;
+    const isSubscribed = event.sessionKey !== undefined && this.messageKeys.has(event.sessionKey);
+    switch (event.delivery) {
+      case "run":
+        return isSubscribed || !open.capSet.has("session-scoped-events");
+      case "run-tools":
+        return open.capSet.has("tool-events") && this.ownRuns.has(event.runId ?? "");
+      case "session-rows":
+        return this.hearsSessions || isSubscribed;
+      case "session-list":
+        return this.hearsSessions;
+      case "tenant":
+        return true;
+      default:
+        return event.delivery satisfies never;
+    }
+  }
+
+  deliver(event: string, payloadJson: string, isDroppable: boolean): void {
+    this.outbound.sendEvent(event, payloadJson, isDroppable);
+  }
+
+  expel(code: number, reason: string): void {
+    this.socket.close(code, reason);
+  }
+
+  subscribeSessions(): void {
+    this.hearsSessions = true;
+  }
+
+  unsubscribeSessions(): void {
+    this.hearsSessions = false;
+  }
+
+  subscribeMessages(key: string): void {
+    if (this.messageKeys.size >= LIMITS.subscriptionsPerConnection && !this.messageKeys.has(key)) {
+      throw new AppError(
+        "limit_reached",
+        `A connection follows at most ${LIMITS.subscriptionsPerConnection} sessions.`,
+      );
+    }
+    this.messageKeys.add(key);
+  }
+
+  unsubscribeMessages(key: string): void {
+    this.messageKeys.delete(key);
+  }
+
+  startedRun(runId: string): void {
+    this.ownRuns.add(runId);
+    // The oldest goes first: its tool events are over long before.
+    for (const oldest of this.ownRuns) {
+      if (this.ownRuns.size <= LIMITS.subscriptionsPerConnection) break;
+      this.ownRuns.delete(oldest);
+    }
+  }
+
+  /** Whether the caller's authority is still good; closes the connection when it is not. */
+  async review(): Promise<void> {
+    const open = this.open;
+    if (open !== undefined && !(await this.deps.isLive(open.principal)))
+      this.expel(4001, "access changed or revoked");
+  }
+
+  /** Cut the line without a word. */
+  drop(): void {
+    this.socket.terminate();
+  }
+
+  /** Ping the peer; one that did not answer the last ping is dropped. */
+  ping(): void {
+    if (!this.isAlive) {
+      this.socket.terminate();
+      return;
+    }
+    this.isAlive = false;
+    if (this.socket.readyState === this.socket.OPEN) this.socket.ping();
+  }
+
+  // --- frames ---
+
+  private receive(data: RawData, isBinary: boolean): void {
+    const bytes = data as Buffer;
+    if (this.open === undefined) {
+      this.handshake(isBinary ? bytes.toString("utf8") : bytes.toString());
+      return;
+    }
+    this.request(bytes.toString("utf8"), this.open);
+  }
+
+  private handshake(text: string): void {
+    if (this.isConnecting) {
+      this.early.push(text);
+      if (this.early.length > LIMITS.handshakeFrames) this.socket.close(1008, "too many frames before hello");
+      return;
+    }
+    const read = this.read(text);
+    if (read === undefined || read.kind === "not-json") return this.socket.close(1000);
+    if (read.kind === "not-a-request") return this.socket.close(1008, "invalid request frame");
+    if (read.kind === "malformed")
+      return this.refuse(read.id, { code: "INVALID_REQUEST", message: read.problem }, 1008);
+    if (read.frame.method !== "connect") {
+      const message = "invalid handshake: first request must be connect";
+      return this.refuse(read.frame.id, { code: "INVALID_REQUEST", message }, 1008);
+    }
+    this.isConnecting = true;
+    this.connect(read.frame).catch((thrown: unknown) => {
+      this.deps.log.error({ err: thrown }, "a handshake failed");
+      this.refuse(read.frame.id, toWireError(thrown, this.id), 1013);
+    });
+  }
+
+  private async connect(frame: RequestFrame): Promise<void> {
+    const outcome = await this.deps.authenticator.authenticate({
+      named: this.ingress.named,
+      params: frame.params,
+      nonce: this.nonce,
+      challengeTsMs: this.challengeTsMs,
+      address: this.ingress.peer.address,
+      origin: this.originHeader,
+      allowedOrigins: this.ingress.allowedOrigins,
+    });
+    this.deps.meters.connected(outcome.ok ? "accepted" : "refused");
+    if (!outcome.ok) return this.refuse(frame.id, outcome.error, outcome.closeCode);
+    if (this.socket.readyState !== this.socket.OPEN) return;
+    const { tenantId } = outcome.principal;
+    if (this.deps.rooms.count(tenantId) >= LIMITS.socketsPerTenant) {
+      const message = "too many connections; close some and try again";
+      return this.refuse(
+        frame.id,
+        { code: "UNAVAILABLE", message, retryable: true, retryAfterMs: 5_000 },
+        1013,
+      );
+    }
+    this.settle();
+    this.deps.raiseFrameLimit(this.socket);
+    const scope = this.deps.door.scope(outcome.tenant);
+    const capSet = new Set(outcome.caps);
+    this.open = { ...outcome, scope, capSet, leave: () => undefined };
+    this.open.leave = this.deps.rooms.join(tenantId, this);
+    this.outbound.send(writeResult(frame.id, makeHello(this.deps, this.id, outcome)));
+    for (const text of this.early.splice(0)) this.request(text, this.open);
+  }
+
+  private request(text: string, open: Open): void {
+    const read = this.read(text);
+    if (read === undefined || read.kind === "not-json" || read.kind === "not-a-request") return;
+    if (read.kind === "malformed") {
+      this.outbound.send(writeError(read.id, { code: "INVALID_REQUEST", message: read.problem }));
+      return;
+    }
+    if (read.frame.method === "connect") {
+      const message = "connect is only valid as the first request";
+      this.outbound.send(writeError(read.frame.id, { code: "INVALID_REQUEST", message }));
+      return;
+    }
+    this.inFlight++;
+    if (this.inFlight >= LIMITS.requestsInFlightPerConnection) this.socket.pause();
+    void this.answer(read.frame, open);
+  }
+
+  private async answer(frame: RequestFrame, open: Open): Promise<void> {
+    const requestId = this.deps.nextRequestId();
+    try {
+      const result = await this.deps.dispatcher.dispatch(
+        frame.method,
+        frame.params,
+        this.callOf(frame, open, requestId),
+      );
+      this.outbound.send(writeResult(frame.id, result));
+    } catch (thrown) {
+      this.fail(frame, thrown, requestId);
+    } finally {
+      this.inFlight--;
+      if (this.socket.isPaused && this.inFlight < LIMITS.requestsInFlightPerConnection / 2)
+        this.socket.resume();
+    }
+  }
+
+  private callOf(frame: RequestFrame, open: Open, requestId: string): MethodCall {
+    return {
+      tenant: open.scope,
+      principal: open.principal,
+      requestId,
+      client: open.client,
+      connection: this,
+      signal: this.gone.signal,
+      respondEarly: (payload) => this.outbound.send(writeResult(frame.id, payload)),
+    };
+  }
+
+  private fail(frame: RequestFrame, thrown: unknown, requestId: string): void {
+    if (thrown instanceof UnknownMethod) {
+      this.outbound.send(writeError(frame.id, { code: "INVALID_REQUEST", message: thrown.message }));
+      return;
+    }
+    if (thrown instanceof AuthorityEnded) {
+      this.expel(4001, thrown.message);
+      return;
+    }
+    const error = toAppError(thrown);
+    this.deps.log[error.rule.level]({ err: error, method: frame.method, requestId }, "a request failed");
+    this.outbound.send(writeError(frame.id, toWireError(error, requestId), error.payload));
+  }
+
+  /** Read a frame; depth and prototype attacks are answered like any other garbage: not at all. */
+  private read(text: string): ReturnType<typeof readFrame> | undefined {
+    try {
+      return readFrame(text);
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** SECURITY: the reason is cut to the 123 bytes a close frame may carry; more would throw. */
+  private refuse(id: string, error: WireError, closeCode: number): void {
+    this.outbound.send(writeError(id, error));
+    this.socket.close(closeCode, cutBytes(error.message, 123));
+  }
+
+  private settle(): void {
+    this.deadline.cancel();
+    this.onSettled?.();
+    this.onSettled = undefined;
+  }
+
+  private closed(): void {
+    this.settle();
+    this.gone.abort();
+    this.open?.leave();
+    this.deps.onClosed(this.id);
+  }
+}
+
+function cutBytes(text: string, bytes: number): string {
+  const encoded = Buffer.from(text);
+  if (encoded.length <= bytes) return text;
+  return encoded
+    .subarray(0, bytes)
+    .toString("utf8")
+    .replace(/\uFFFD+$/, "");
+}

@@ -1,0 +1,97 @@
+/**
+ * Which network addresses an outbound request may reach. Owns: reading an address and judging it.
+ * Refuses to know: names, sockets, who asks.
+ */
+import ipaddr from "ipaddr.js";
+
+/** What an address is: `global` any machine on the internet, `private` only near us, `never` not even for an operator. */
+export type AddressClass = "global" | "private" | "never";
+
+/**
+ * Where clouds hand credentials to whoever asks from inside, and the like. 168.63.129.16 (Azure) is globally
+ * routable by its number, so no range covers it.
+ */
+const NEVER_V4 = [
+  "169.254.0.0/16",
+  "100.100.100.200/32",
+  "100.100.100.100/32",
+  "192.0.0.0/24",
+  "168.63.129.16/32",
+];
+const NEVER_V6 = ["fd00:ec2::/32", "fd20:ce::254/128", "fe80::/10"];
+
+/** IPv6 ranges that carry an IPv4 address inside, and how many bytes before the end it lies. */
+const EMBEDDINGS: readonly { range: string; offset: number; isInverted?: boolean }[] = [
+  { range: "::/96", offset: 12 },
+  { range: "::ffff:0:0/96", offset: 12 },
+  { range: "::ffff:0:0:0/96", offset: 12 },
+  { range: "64:ff9b::/96", offset: 12 },
+  { range: "64:ff9b:1::/48", offset: 12 },
+  { range: "2002::/16", offset: 2 },
+  { range: "2001::/32", offset: 12, isInverted: true },
+];
+
+/** Judge an address; anything unreadable is `never`. */
+export function classifyAddress(text: string): AddressClass {
+  if (!ipaddr.isValid(text) || text.includes("%")) return "never";
+  const address = ipaddr.process(text);
+  if (address.kind() === "ipv4") return classifyV4(address as ipaddr.IPv4);
+  const six = address as ipaddr.IPv6;
+  if (inRanges(six, NEVER_V6)) return "never";
+  if (six.range() === "loopback") return "private";
+  const inner = embeddedV4(six);
+  // SECURITY: a translator in our network would turn these into the IPv4 address; none of them is a public destination.
+  if (inner !== undefined) return classifyV4(inner) === "never" ? "never" : "private";
+  if (six.range() === "unicast" && inRanges(six, ["2000::/3"])) return "global";
+  return six.range() === "uniqueLocal" ? "private" : "never";
+}
+
+function classifyV4(four: ipaddr.IPv4): AddressClass {
+  if (inRanges(four, NEVER_V4)) return "never";
+  const range = four.range();
+  if (range === "unicast") return "global";
+  return range === "private" || range === "loopback" || range === "carrierGradeNat" ? "private" : "never";
+}
+
+function embeddedV4(six: ipaddr.IPv6): ipaddr.IPv4 | undefined {
+  const found = EMBEDDINGS.find(({ range }) => inRanges(six, [range]));
+  if (found === undefined) return undefined;
+  const bytes = six.toByteArray().slice(found.offset, found.offset + 4);
+  return new ipaddr.IPv4(found.isInverted ? bytes.map((byte) => byte ^ 0xff) : bytes);
+}
+
+function inRanges(address: ipaddr.IPv4 | ipaddr.IPv6, ranges: readonly string[]): boolean {
+  return ranges.some((range) => {
+    const [network, bits] = ipaddr.parseCIDR(range);
+    return network.kind() === address.kind() && address.match([network, bits] as [ipaddr.IPv4, number]);
+  });
+}
+
+/** A list of hosts and address ranges that somebody vouches for. */
+export class AddressList {
+  private readonly names = new Set<string>();
+  private readonly ranges: string[] = [];
+
+  /** @param entries host names, addresses or CIDR ranges; throws on a malformed range */
+  constructor(entries: readonly string[]) {
+    for (const entry of entries.map((text) => text.trim().toLowerCase())) {
+      if (entry.includes("/")) ipaddr.parseCIDR(entry);
+      if (entry.includes("/")) this.ranges.push(entry);
+      else if (ipaddr.isValid(entry)) this.ranges.push(toRange(entry));
+      else if (entry.length > 0) this.names.add(entry);
+    }
+  }
+
+  hasName(host: string): boolean {
+    return this.names.has(host);
+  }
+
+  hasAddress(text: string): boolean {
+    return ipaddr.isValid(text) && inRanges(ipaddr.process(text), this.ranges);
+  }
+}
+
+function toRange(text: string): string {
+  const address = ipaddr.process(text);
+  return `${address.toString()}/${address.kind() === "ipv4" ? 32 : 128}`;
+}

@@ -1,0 +1,123 @@
+/**
+ * `npm run bench [-- --write] [-- --quick]`: Creel against the bare server, in one run. Owns: the order of measuring.
+ * Refuses to know: how a number is taken (measure.ts) and what is hoped for is only named here, judged in report.ts.
+ */
+import { type Creel, startCreel } from "../clients/creel.ts";
+import type { Gateway, Target } from "../clients/target.ts";
+import {
+  addedTurnMs,
+  createSessions,
+  healthPerSecond,
+  idleMegabytes,
+  listMs,
+  type ModelProcess,
+  runEach,
+  touch,
+  turnsPerSecond,
+  turnsPerSecondAcross,
+} from "./measure.ts";
+import { publish, type Row } from "./report.ts";
+import { startBare, startModel } from "./servers.ts";
+import { stallMs } from "./stall.ts";
+import { createTenants } from "./tenants.ts";
+
+const quick = process.argv.includes("--quick");
+const TURNS = quick ? 300 : 2_000;
+const SESSIONS = quick ? 500 : 10_000;
+const TENANTS = quick ? 50 : 1_000;
+const FEW = 10;
+
+const say = (line: string) => process.stderr.write(`${line}\n`);
+const door = (gateway: Gateway): Target => gateway.targets[0] as Target;
+
+/** Ours, then the bare server's. */
+type Pair = [number, number];
+
+/** Both servers at rest and under load, taking turns, so that both see the same machine. */
+async function compare(creel: Gateway, bare: Gateway, model: ModelProcess): Promise<Row[]> {
+  say("idle memory");
+  const [oursIdle, theirsIdle] = [await idleMegabytes(creel), await idleMegabytes(bare)];
+  say("added time per turn");
+  const [oursAdded, theirsAdded] = [
+    await addedTurnMs(door(creel), model, 200),
+    await addedTurnMs(door(bare), model, 200),
+  ];
+  const health: Pair = [0, 0];
+  const turns: Pair = [0, 0];
+  for (let round = 1; round <= (quick ? 1 : 2); round += 1) {
+    for (const [index, gateway] of [creel, bare].entries()) {
+      say(`health and turns, round ${round}, ${gateway.kind}`);
+      health[index] = Math.max(health[index] ?? 0, await healthPerSecond(door(gateway)));
+      turns[index] = Math.max(turns[index] ?? 0, await turnsPerSecond(door(gateway), TURNS));
+    }
+  }
+  return [
+    row("`health` answers", "/s", health[0], health[1], { of: "ratio", atLeast: 0.5 }),
+    row("durable turns, 20 at once", "/s", turns[0], turns[1], { of: "ratio", atLeast: 0.25 }),
+    row("added time per turn, p50", "ms", oursAdded, theirsAdded, { of: "value", atMost: 6 }),
+    row("memory, idle", "MB", oursIdle, theirsIdle, { of: "value", atMost: 130 }),
+    row("spawn to ready", "s", creel.readyMs / 1000, bare.readyMs / 1000, { of: "value", atMost: 1.5 }),
+  ];
+}
+
+/** What many sessions and many tenants cost; only Creel has them. */
+async function grow(creel: Creel): Promise<Row[]> {
+  const few = await createTenants(creel, "few", FEW);
+  const [small, large] = [few[0] as Target, few[1] as Target];
+  await createSessions(small, FEW);
+  say(`${SESSIONS} sessions in one tenant`);
+  const seconds = await createSessions(large, SESSIONS);
+  const [listSmall, listLarge] = [await listMs(small), await listMs(large)];
+
+  say("turns across 20 tenants");
+  const twenty = await createTenants(creel, "lane", 20);
+  const across = await turnsPerSecondAcross(twenty, TURNS);
+
+  say(`${TENANTS} tenants, each touched once`);
+  // The same number of visits to few tenants first: what grows after that is the tenants, not the warm-up.
+  await runEach(TENANTS, 8, (n) => touch(few[2 + (n % (FEW - 2))] as Target));
+  const before = await idleMegabytes(creel);
+  const many = await createTenants(creel, "many", TENANTS - FEW - 20 - creel.targets.length);
+  await runEach(many.length, 8, (n) => touch(many[n] as Target));
+  const after = await idleMegabytes(creel);
+  const listMany = await listMs(small);
+
+  return [
+    row("durable turns, 20 tenants at once", "/s", across),
+    row("`sessions.create`", "/s", SESSIONS / seconds),
+    row(`memory after ${TENANTS} tenants were touched`, "MB", after, undefined, { of: "value", atMost: 300 }),
+    row("an idle tenant", "KB", ((after - before) * 1024) / many.length, undefined, {
+      of: "value",
+      atMost: 100,
+    }),
+    row(`\`sessions.list\` p50, ${FEW} sessions`, "ms", listSmall),
+    row(`… ${SESSIONS} sessions, to ${FEW}`, "×", listLarge / listSmall, undefined, {
+      of: "value",
+      atMost: 1.3,
+    }),
+    row(`… ${TENANTS} tenants, to ${FEW}`, "×", listMany / listSmall, undefined, {
+      of: "value",
+      atMost: 1.3,
+    }),
+  ];
+}
+
+function row(measure: string, unit: string, ours: number, theirs?: number, target?: Row["target"]): Row {
+  return { measure, unit, ours, theirs, target };
+}
+
+const model = await startModel();
+const bare = await startBare(model.baseUrl);
+const creel = await startCreel({ modelBaseUrl: model.baseUrl });
+try {
+  const rows = await compare(creel, bare, model);
+  rows.push(...(await grow(creel)));
+  rows.push(
+    row("longest main-thread stall", "ms", await stallMs(creel), undefined, { of: "value", atMost: 50 }),
+  );
+  publish("bench", rows, "bare ws");
+} finally {
+  await creel.stop();
+  await bare.stop();
+  await model.stop();
+}

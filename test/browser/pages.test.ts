@@ -1,0 +1,112 @@
+/** Every page, in both languages, themes and widths: it opens, fits, and axe finds nothing. */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { accessFaults, type BrowserWorld, findChromium, startBrowserWorld } from "./world.ts";
+
+const PAGES = [
+  "/",
+  "/t/home/",
+  "/t/home/usage",
+  "/t/home/agents",
+  "/t/home/agents/main",
+  "/t/home/settings",
+  "/t/home/settings/appearance",
+  "/t/home/settings/tokens",
+  "/t/home/settings/providers",
+  "/t/home/no-such-page",
+];
+const LOOKS = [
+  { locale: "en-US", colorScheme: "light", viewport: { width: 1400, height: 900 } },
+  { locale: "zh-CN", colorScheme: "dark", viewport: { width: 360, height: 740 } },
+] as const;
+
+describe.skipIf(findChromium() === undefined)("the pages (need a Chromium)", () => {
+  let world: BrowserWorld;
+  beforeAll(async () => {
+    world = await startBrowserWorld();
+  });
+  afterAll(() => world.close());
+
+  for (const look of LOOKS) {
+    it(`open, fit and pass axe: ${look.locale}, ${look.colorScheme}, ${look.viewport.width} px`, async () => {
+      const context = await world.signIn(look);
+      const page = await context.newPage();
+      const problems: string[] = [];
+      page.on("pageerror", (error) => problems.push(String(error)));
+      page.on("console", (line) => line.type() === "error" && problems.push(line.text()));
+      for (const path of PAGES) {
+        await page.goto(`${world.app.url}${path}`);
+        await page.getByRole("heading", { level: 1 }).first().waitFor();
+        await page.waitForLoadState("networkidle");
+        expect({ path, faults: await accessFaults(page) }).toEqual({ path, faults: [] });
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+        expect({ path, wide }).toEqual({ path, wide: 0 });
+        expect(await page.evaluate(() => document.documentElement.lang)).toBe(
+          look.locale.startsWith("zh") ? "zh-CN" : "en",
+        );
+      }
+      expect(problems).toEqual([]);
+      await context.close();
+    }, 120_000);
+  }
+
+  it("lead from the palette to a page, and show the keys", async () => {
+    const context = await world.signIn();
+    const page = await context.newPage();
+    await page.goto(`${world.app.url}/t/home/`);
+    await page.getByRole("heading", { level: 1 }).waitFor();
+    await page.keyboard.press("Control+k");
+    await page.getByRole("combobox").fill("usa");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/\/usage$/);
+    await page.keyboard.press("?");
+    await page.getByRole("heading", { name: "Keyboard shortcuts" }).waitFor();
+    expect(await accessFaults(page)).toEqual([]);
+    await context.close();
+  });
+
+  it("make a token that is shown once, and revoke it", async () => {
+    const context = await world.signIn();
+    const page = await context.newPage();
+    await page.goto(`${world.app.url}/t/home/settings/tokens`);
+    await page.getByRole("button", { name: "New token" }).click();
+    await page.getByLabel("Name").fill("Laptop");
+    await page.getByRole("button", { name: "Create" }).click();
+    const secret = await page.getByRole("dialog").locator("code").innerText();
+    expect(secret).toMatch(/^creel_/);
+    await page.getByRole("button", { name: "I have copied it" }).click();
+    await page.getByText("Laptop").waitFor();
+    expect(await page.content()).not.toContain(secret);
+    await page.getByRole("button", { name: "Revoke" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
+    await page.getByText("Revoked").waitFor();
+    await context.close();
+  });
+
+  it("make, change and delete an agent, and edit its files", async () => {
+    const context = await world.signIn();
+    const page = await context.newPage();
+    await page.goto(`${world.app.url}/t/home/agents`);
+    await page.getByRole("button", { name: "New agent" }).click();
+    await page.getByRole("dialog").getByLabel("Name").fill("Net mender");
+    await page.getByRole("button", { name: "Create" }).click();
+    await page.waitForURL(/\/agents\/net-mender$/);
+    await page.getByRole("button", { name: /SOUL\.md/ }).click();
+    const editor = page.getByRole("textbox", { name: "Contents of SOUL.md" });
+    await editor.fill("You mend nets.\n");
+    await page.getByRole("button", { name: "Save" }).click();
+    await expect.poll(() => page.getByRole("button", { name: "Save" }).isDisabled()).toBe(true);
+    await page.reload();
+    await page.getByRole("button", { name: /SOUL\.md/ }).click();
+    await expect.poll(() => editor.inputValue()).toBe("You mend nets.\n");
+
+    await page.getByText("Settings", { exact: true }).last().click();
+    await page.getByRole("button", { name: "Delete agent" }).click();
+    const confirm = page.getByRole("dialog").getByRole("button", { name: "Delete agent" });
+    expect(await confirm.isDisabled()).toBe(true);
+    await page.getByLabel("Type net-mender to confirm").fill("net-mender");
+    await confirm.click();
+    await page.waitForURL(/\/agents$/);
+    await expect.poll(() => page.getByText("Net mender").count()).toBe(0);
+    await context.close();
+  });
+});

@@ -1,0 +1,94 @@
+/**
+ * A real app with the built Control UI and a headless browser, for tests that look at pages.
+ * Owns: starting and ending both, signing in. Refuses to know: what a page shows.
+ */
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import AxeBuilder from "@axe-core/playwright";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { startApp, type TestApp } from "../support/start-app.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const UI = fileURLToPath(new URL("../../ui/dist", import.meta.url));
+
+/** Where distributions put a Chromium; `CREEL_CHROMIUM` names another. */
+const PLACES = [
+  "/usr/bin/chromium-headless-shell",
+  "/usr/bin/chromium",
+  "/usr/bin/chromium-browser",
+  "/usr/bin/google-chrome",
+  "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+];
+
+/** Path of a Chromium, or undefined; tests that need one are skipped by name without it. */
+export function findChromium(): string | undefined {
+  const named = process.env["CREEL_CHROMIUM"];
+  return named ?? PLACES.find((place) => existsSync(place));
+}
+
+/** An app, a browser, and the ways into both. */
+export interface BrowserWorld {
+  app: TestApp;
+  browser: Browser;
+  /** A signed-in context in the first tenant, `home`. */
+  signIn(options?: Parameters<Browser["newContext"]>[0]): Promise<BrowserContext>;
+  /** A fresh one-time link of the operator. */
+  loginLink(): Promise<string>;
+  close(): Promise<void>;
+}
+
+/** Starts everything; builds the Control UI when there is no build. */
+export async function startBrowserWorld(): Promise<BrowserWorld> {
+  if (!existsSync(`${UI}/index.html`)) {
+    const build = [
+      "node_modules/vite/bin/vite.js",
+      "build",
+      "--config",
+      "ui/vite.config.ts",
+      "--logLevel",
+      "error",
+    ];
+    await promisify(execFile)(process.execPath, build, { cwd: ROOT });
+  }
+  const app = await startApp({ app: { uiDirectory: UI } });
+  const executablePath = findChromium();
+  const browser = await chromium.launch({
+    ...(executablePath ? { executablePath } : {}),
+    args: ["--no-sandbox"],
+  });
+  const loginLink = async () => {
+    const { user } = app.app.firstRun;
+    const home = await app.tenant("home");
+    const { secret } = await app.app.auth.links.create({ userId: user.id, tenantId: home.id });
+    return `${app.url}/login#link=${secret}`;
+  };
+  return {
+    app,
+    browser,
+    loginLink,
+    async signIn(options) {
+      const context = await browser.newContext(options);
+      const page = await context.newPage();
+      await page.goto(await loginLink());
+      await page.locator("form button[type=submit]").click();
+      await page.waitForURL(/\/t\/home\/$/);
+      await page.close();
+      return context;
+    },
+    async close() {
+      await browser.close();
+      await app.close();
+    },
+  };
+}
+
+/** What axe finds wrong with a page, as short lines; an empty list is a clean page. */
+export async function accessFaults(page: Page): Promise<string[]> {
+  const { violations } = await new AxeBuilder({ page }).analyze();
+  return violations.map(
+    (fault) =>
+      `${fault.id} (${fault.impact}): ${fault.nodes.map((node) => node.html.slice(0, 120)).join(" | ")}`,
+  );
+}

@@ -1,0 +1,53 @@
+/** Numbers, money, dates and spans in the reader's language. Owns: the Intl formats. Refuses to know: what they measure. */
+import { useMemo } from "react";
+import type { Words } from "./en.ts";
+import { useSpeech } from "./words-context.tsx";
+
+/** Formatting functions of one language. */
+export interface Formats {
+  count(n: number): string;
+  compact(n: number): string;
+  money(dollars: number): string;
+  percent(share: number): string;
+  day(date: Date): string;
+  dayTime(date: Date): string;
+  clock(date: Date): string;
+  span(ms: number): string;
+}
+
+function moneyFormat(language: string): (dollars: number) => string {
+  const coarse = new Intl.NumberFormat(language, { style: "currency", currency: "USD" });
+  const fine = new Intl.NumberFormat(language, {
+    style: "currency",
+    currency: "USD",
+    minimumFractionDigits: 4,
+    maximumFractionDigits: 4,
+  });
+  return (dollars) => (dollars !== 0 && Math.abs(dollars) < 0.1 ? fine : coarse).format(dollars);
+}
+
+function makeFormats(language: string, words: Words): Formats {
+  const count = new Intl.NumberFormat(language);
+  const compact = new Intl.NumberFormat(language, { notation: "compact", maximumFractionDigits: 1 });
+  const percent = new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 0 });
+  const seconds = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
+  const day = new Intl.DateTimeFormat(language, { dateStyle: "medium" });
+  const dayTime = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
+  const clock = new Intl.DateTimeFormat(language, { timeStyle: "short" });
+  return {
+    count: (n) => count.format(n),
+    compact: (n) => compact.format(n),
+    money: moneyFormat(language),
+    percent: (share) => percent.format(share),
+    day: (date) => day.format(date),
+    dayTime: (date) => dayTime.format(date),
+    clock: (date) => clock.format(date),
+    span: (ms) => (ms < 1000 ? words.time.ms(Math.round(ms)) : words.time.seconds(seconds.format(ms / 1000))),
+  };
+}
+
+/** Formats of the current language. */
+export function useFormats(): Formats {
+  const { language, words } = useSpeech();
+  return useMemo(() => makeFormats(language, words), [language, words]);
+}

@@ -1,0 +1,34 @@
+/** Starts the Control UI. Owns: the providers around it. Refuses to know: everything inside. */
+import "./page.css";
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { Tooltip } from "radix-ui";
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+import { App } from "./app.tsx";
+import { WordsProvider } from "./i18n/words-context.tsx";
+import { ToastProvider } from "./parts/toasts.tsx";
+import { applyTheme, currentTheme } from "./settings/theme.ts";
+import { takeLinkToken } from "./sign-in/sign-in-page.tsx";
+
+const linkToken = takeLinkToken();
+applyTheme(currentTheme());
+
+const queries = new QueryClient({
+  defaultOptions: { queries: { refetchOnWindowFocus: false, retry: false } },
+});
+const root = document.getElementById("root");
+if (!root) throw new Error("no root element");
+
+createRoot(root).render(
+  <StrictMode>
+    <QueryClientProvider client={queries}>
+      <WordsProvider>
+        <Tooltip.Provider>
+          <ToastProvider>
+            <App linkToken={linkToken} />
+          </ToastProvider>
+        </Tooltip.Provider>
+      </WordsProvider>
+    </QueryClientProvider>
+  </StrictMode>,
+);

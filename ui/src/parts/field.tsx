@@ -1,0 +1,73 @@
+/** Form fields. Owns: label, hint and error around one control. Refuses to know: forms. */
+import { type InputHTMLAttributes, type ReactNode, type SelectHTMLAttributes, useId } from "react";
+
+const CONTROL =
+  "quick h-10 w-full rounded-medium border border-control-line bg-card px-3 text-m text-ink hover:border-ink-3 disabled:bg-sunk disabled:text-ink-3";
+
+interface FieldProps {
+  label: string;
+  hint?: ReactNode;
+  hideLabel?: boolean;
+}
+
+function Frame(props: FieldProps & { id: string; children: ReactNode }) {
+  return (
+    <div className="grid content-start gap-1.5">
+      <label htmlFor={props.id} className={props.hideLabel ? "sr-only" : "text-s font-medium text-ink-2"}>
+        {props.label}
+      </label>
+      {props.children}
+      {props.hint ? (
+        <p id={`${props.id}-hint`} className="text-xs text-ink-3">
+          {props.hint}
+        </p>
+      ) : null}
+    </div>
+  );
+}
+
+/** A labelled line of text. */
+export function TextField({
+  label,
+  hint,
+  hideLabel,
+  className = "",
+  ...rest
+}: FieldProps & InputHTMLAttributes<HTMLInputElement>) {
+  const id = useId();
+  return (
+    <Frame id={id} label={label} hint={hint} {...(hideLabel ? { hideLabel } : {})}>
+      <input
+        id={id}
+        className={`${CONTROL} ${className}`}
+        autoComplete="off"
+        aria-describedby={hint ? `${id}-hint` : undefined}
+        {...rest}
+      />
+    </Frame>
+  );
+}
+
+/** A labelled choice from a list. */
+export function SelectField({
+  label,
+  hint,
+  hideLabel,
+  className = "",
+  children,
+  ...rest
+}: FieldProps & SelectHTMLAttributes<HTMLSelectElement>) {
+  const id = useId();
+  return (
+    <Frame id={id} label={label} hint={hint} {...(hideLabel ? { hideLabel } : {})}>
+      <select
+        id={id}
+        className={`${CONTROL} ${className}`}
+        aria-describedby={hint ? `${id}-hint` : undefined}
+        {...rest}
+      >
+        {children}
+      </select>
+    </Frame>
+  );
+}
