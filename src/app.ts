@@ -2,6 +2,7 @@
  * The composition root: builds every part in floor order and joins them. Owns: knowing everything.
  * Nothing imports it but the entries (main, cli) and tests.
  */
+import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { makeAdminMethods } from "./admin/methods.ts";
@@ -134,7 +135,8 @@ type Ground = Awaited<ReturnType<typeof makeGround>>;
 /** Floors 0-5, the parts without a model: storage, tenants, people. */
 async function makeGround(config: Config, clock: Clock, log: Log) {
   await mkdir(config.stateDir, { recursive: true, mode: 0o700 });
-  const masterKey = await loadMasterKey(join(config.stateDir, "master-key"));
+  const isNew = !existsSync(join(config.stateDir, "control.db"));
+  const masterKey = await loadMasterKey(join(config.stateDir, "master-key"), isNew);
   const databases = new SqliteDatabases({ migrationsDirectory: MIGRATIONS });
   const control = databases.open("control", join(config.stateDir, "control.db"), "control");
   await control.find("SELECT 1");

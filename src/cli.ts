@@ -3,14 +3,17 @@
  * Owns: the list of commands, help, exit codes (0 done, 1 failed, 2 called wrongly). Refuses to know: what they do.
  */
 import { type Command, readCall, UsageError } from "./cli/command.ts";
-import { DOCTOR } from "./cli/doctor.ts";
 import { standardOutput } from "./cli/output.ts";
-import { PEOPLE_COMMANDS } from "./cli/people-commands.ts";
-import { TENANT_COMMANDS } from "./cli/tenant-commands.ts";
 import { AppError } from "./kernel/errors.ts";
-import { VERSION } from "./version.ts";
+import { VERSION } from "./kernel/version.ts";
 
-const COMMANDS: readonly Command[] = [...TENANT_COMMANDS, ...PEOPLE_COMMANDS, DOCTOR];
+/** Loaded when one is called: a server has no use for them, and each would stay in its memory. */
+async function loadCommands(): Promise<readonly Command[]> {
+  const { TENANT_COMMANDS } = await import("./cli/tenant-commands.ts");
+  const { PEOPLE_COMMANDS } = await import("./cli/people-commands.ts");
+  const { DOCTOR } = await import("./cli/doctor.ts");
+  return [...TENANT_COMMANDS, ...PEOPLE_COMMANDS, DOCTOR];
+}
 
 const SERVE_LINE: readonly [string, string] = [
   "serve [--host H] [--port P] [--config FILE] [--tenant S]",
@@ -19,19 +22,21 @@ const SERVE_LINE: readonly [string, string] = [
 
 async function main(args: readonly string[]): Promise<number> {
   const [first = "help", second = ""] = args;
-  if (first === "serve") {
+  if (first === "serve" && !args.includes("--help") && !args.includes("-h")) {
     // Only `serve` loads the whole program; the other commands stay quick.
     const { serve } = await import("./main.ts");
     await serve(args.slice(1));
     return -1;
   }
-  if (first === "help" || first === "--help" || first === "-h") return help(topicOf(args.slice(1)));
+  const commands = await loadCommands();
+  if (first === "help" || first === "serve" || first === "--help" || first === "-h")
+    return help(commands, topicOf(args.slice(1)));
   if (first === "version" || first === "--version" || first === "-v") return version(args.includes("--json"));
-  const command = COMMANDS.find((known) => known.name === first || known.name === `${first} ${second}`);
-  if (command === undefined) return unknown(first, second);
+  const command = commands.find((known) => known.name === first || known.name === `${first} ${second}`);
+  if (command === undefined) return unknown(commands, first, second);
   const words = command.name.split(" ").length;
   const call = readCall(command, args.slice(words), standardOutput);
-  if (call === "help") return help(command.name);
+  if (call === "help") return help(commands, command.name);
   return (await command.run(call)) ?? 0;
 }
 
@@ -41,16 +46,16 @@ function topicOf(words: readonly string[]): string {
   return words.slice(0, end === -1 ? undefined : end).join(" ");
 }
 
-function unknown(first: string, second: string): never {
-  const group = COMMANDS.filter((known) => known.name.startsWith(`${first} `)).map((known) => known.name);
+function unknown(commands: readonly Command[], first: string, second: string): never {
+  const group = commands.filter((known) => known.name.startsWith(`${first} `)).map((known) => known.name);
   if (group.length === 0) throw new UsageError(`"${first}" is not a command. See creel help.`);
   const said = second === "" || second.startsWith("-") ? `"${first}" alone` : `"${first} ${second}"`;
   throw new UsageError(`${said} is not a command; there is: ${group.join(", ")}.`);
 }
 
-function help(topic: string): number {
-  const command = COMMANDS.find((known) => known.name === topic);
-  const wanted = command === undefined ? COMMANDS : [command];
+function help(commands: readonly Command[], topic: string): number {
+  const command = commands.find((known) => known.name === topic);
+  const wanted = command === undefined ? commands : [command];
   const lines = wanted.map((known) => [`${known.name} ${known.usage}`.trim(), known.summary] as const);
   if (command === undefined) lines.unshift(SERVE_LINE);
   const text = lines.map(([usage, summary]) => `  creel ${usage}\n      ${summary}`).join("\n");

@@ -118,7 +118,8 @@ function wording(issue: z.core.$ZodIssue): string {
     return `must not have more than ${String(issue.maximum)} characters`;
   }
   if (issue.code === "invalid_value") return "must be equal to one of the allowed values";
-  if (issue.code === "invalid_type") return `must be ${issue.expected}`;
+  if (issue.code === "invalid_type")
+    return `must be ${issue.expected === "int" ? "integer" : issue.expected}`;
   return issue.message;
 }
 

@@ -84,12 +84,18 @@ async function writeOnce(path: string, text: string): Promise<void> {
   await folder.close();
 }
 
-/** Read or make the master key of a deployment: 32 random bytes in a file only its owner can read. */
-export async function loadMasterKey(path: string): Promise<Buffer> {
+/**
+ * Read or make the master key of a deployment: 32 random bytes in a file only its owner can read.
+ * @param isNew whether a key may be made: with data there already, a new key would open none of it
+ */
+export async function loadMasterKey(path: string, isNew = true): Promise<Buffer> {
   const existing = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return undefined;
     throw error;
   });
+  if (existing === undefined && !isNew) {
+    throw new AppError("tenant_unavailable", `The master key ${path} is missing; restore it from a backup.`);
+  }
   if (existing === undefined) {
     await writeOnce(path, randomBytes(32).toString("base64url"));
     return loadMasterKey(path);
