@@ -7,7 +7,7 @@
 import type { Agents } from "../agents/agents.ts";
 import type { EventHub } from "../events/hub.ts";
 import type { Clock } from "../kernel/clock.ts";
-import { AppError } from "../kernel/errors.ts";
+import { AppError, toAppError } from "../kernel/errors.ts";
 import type { RunId, SessionId } from "../kernel/ids.ts";
 import { LIMITS } from "../kernel/limits.ts";
 import type { MessageAttachment, UserMessage } from "../protocol/message.ts";
@@ -16,7 +16,7 @@ import type { SessionRow } from "../sessions/session.ts";
 import type { ParsedKey } from "../sessions/session-key.ts";
 import type { Sessions } from "../sessions/sessions.ts";
 import { appendRows, newRow } from "../sessions/transcript.ts";
-import type { Append, Statement } from "../storage/database.ts";
+import type { Append, Batch, Statement } from "../storage/database.ts";
 import { runInContext } from "../tenancy/context.ts";
 import type { Principal } from "../tenancy/principal.ts";
 import type { TenantScope } from "../tenancy/scoped.ts";
@@ -93,7 +93,11 @@ export class SendMessage {
     }
     await this.deps.marks.mark(scope.tenantId);
     const lane = this.deps.live.lane(scope.tenantId, parsed.key);
-    return lane.exclusive(() => this.accept(input, lane, hash));
+    try {
+      return await lane.exclusive(() => this.accept(input, lane, hash));
+    } finally {
+      this.deps.live.sweep(scope.tenantId, parsed.key);
+    }
   }
 
   private async accept(input: SendInput, lane: Lane, hash: string): Promise<SendOutcome> {
@@ -119,13 +123,18 @@ export class SendMessage {
     const message = userMessage(input, now);
     const run = newRun(input, session.session_id, hash, now, waits ? JSON.stringify(message) : null);
     const begin = waits ? null : beginStatements(scope, session, run, message, now);
-    const outcome = await scope.db.write({
+    const batch = {
       appends: begin === null ? [] : [begin.append],
       statements: [insertRun(run), ...(begin?.statements ?? [])],
-    });
-    if (!outcome.committed) return this.resolveRefusal(input, hash);
-    if (waits) lane.waiting.push({ run, principal: input.principal });
-    else this.start(input, lane, run);
+    };
+    if (!(await isStored(scope, batch, run))) return this.resolveRefusal(input, hash);
+    if (!waits) {
+      this.start(input, lane, run);
+    } else {
+      lane.waiting.push({ run, principal: input.principal });
+      // What waits behind nothing was left there by a failure of the store.
+      if (lane.active === undefined) await this.startNext(scope, lane, parsed.key).catch(() => undefined);
+    }
     return { run, isReplay: false };
   }
 
@@ -163,6 +172,8 @@ export class SendMessage {
         const takeSteering = () => this.steer(scope, lane, active);
         const result = await this.deps.turns.make({ scope, principal, active, takeSteering });
         await lane.exclusive(() => this.finish(scope, lane, active, result)).finally(() => resolve(result));
+        this.deps.live.sweep(scope.tenantId, run.session_key);
+        this.deps.marks.quiet(scope.tenantId, () => this.deps.live.isBusy(scope.tenantId));
       });
     });
   }
@@ -185,8 +196,6 @@ export class SendMessage {
       this.deps.live.ended(tenantId, joined.run_id, { ...result, text: "", stopReason: "steered" });
     }
     if (!active.isAbandoned) await this.startNext(scope, lane, active.run.session_key).catch(() => undefined);
-    this.deps.live.sweep(tenantId, active.run.session_key);
-    this.deps.marks.quiet(tenantId, () => this.deps.live.isBusy(tenantId));
   }
 
   /** Stop working, for the process ends: runs stay open in the store and the next start takes them up. */
@@ -320,6 +329,20 @@ function isSteerable(run: RunRow, active: ActiveRun): boolean {
 function removeWaiting(lane: Lane, taken: readonly RunRow[]): void {
   const left = lane.waiting.filter(({ run }) => !taken.includes(run));
   lane.waiting.splice(0, lane.waiting.length, ...left);
+}
+
+/**
+ * Whether a new run is on disk. A failed commit is an unknown outcome: the row itself tells, and a run that is there
+ * must be worked on, or it would stay "in flight" until the next start.
+ */
+async function isStored(scope: TenantScope, batch: Batch, run: RunRow): Promise<boolean> {
+  try {
+    return (await scope.db.write(batch)).committed;
+  } catch (thrown) {
+    if (toAppError(thrown).code !== "storage_uncertain") throw thrown;
+    if ((await findRun(scope, run.run_id))?.input_hash !== run.input_hash) throw thrown;
+    return true;
+  }
 }
 
 function abortActive(active: ActiveRun, origin: string): void {

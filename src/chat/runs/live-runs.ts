@@ -16,6 +16,8 @@ export interface RunResult {
   errorMessage: string | undefined;
   usage: { inputTokens: number; outputTokens: number };
   endedAtMs: number;
+  /** Set when the end could not be stored: try again until it resolves. */
+  settle?: (() => Promise<void>) | undefined;
 }
 
 /** A run that is being worked on. */
@@ -43,16 +45,21 @@ export class Lane {
   active: ActiveRun | undefined;
   readonly waiting: WaitingRun[] = [];
   private tail: Promise<unknown> = Promise.resolve();
+  private pending = 0;
 
   /** Run `work` after all that was handed in before it, so that decisions about the lane never interleave. */
   exclusive<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.tail.then(work, work);
+    this.pending++;
+    const result = this.tail.then(work, work).finally(() => {
+      this.pending--;
+    });
     this.tail = result.catch(() => undefined);
     return result;
   }
 
+  /** Whether nothing is active, waiting, or about to be: only then may the lane be forgotten. */
   get isIdle(): boolean {
-    return this.active === undefined && this.waiting.length === 0;
+    return this.active === undefined && this.waiting.length === 0 && this.pending === 0;
   }
 }
 
@@ -60,6 +67,7 @@ export class Lane {
 export class LiveRuns {
   private readonly byTenant = new Map<TenantId, Map<SessionKey, Lane>>();
   private readonly listeners = new Map<TenantId, Map<string, Set<(result: RunResult) => void>>>();
+  private readonly held = new Map<TenantId, number>();
 
   /** The lane of a session, made if need be. */
   lane(tenantId: TenantId, key: SessionKey): Lane {
@@ -76,6 +84,19 @@ export class LiveRuns {
     return lane;
   }
 
+  /**
+   * Decide something about a session's lane, alone. ORDER: a lane is only forgotten when nobody is about to decide, else
+   * a second lane of the same session would run beside it.
+   */
+  async exclusive<T>(tenantId: TenantId, key: SessionKey, work: (lane: Lane) => Promise<T>): Promise<T> {
+    const lane = this.lane(tenantId, key);
+    try {
+      return await lane.exclusive(() => work(lane));
+    } finally {
+      this.sweep(tenantId, key);
+    }
+  }
+
   find(tenantId: TenantId, key: SessionKey): Lane | undefined {
     return this.byTenant.get(tenantId)?.get(key);
   }
@@ -88,23 +109,36 @@ export class LiveRuns {
     return undefined;
   }
 
-  /** Active runs of a tenant. */
+  /** Runs of a tenant that are active or about to be. */
   countActive(tenantId: TenantId): number {
     let count = 0;
-    for (const lane of this.byTenant.get(tenantId)?.values() ?? []) if (lane.active !== undefined) count++;
+    for (const lane of this.byTenant.get(tenantId)?.values() ?? []) {
+      if (lane.active !== undefined || lane.isStarting) count++;
+    }
     return count;
   }
 
   /** Forget an idle lane, so that memory follows what is active. */
-  sweep(tenantId: TenantId, key: SessionKey): void {
+  private sweep(tenantId: TenantId, key: SessionKey): void {
     const lanes = this.byTenant.get(tenantId);
     if (lanes?.get(key)?.isIdle !== true) return;
     lanes.delete(key);
     if (lanes.size === 0) this.byTenant.delete(tenantId);
   }
 
-  /** Whether a tenant has anything active or waiting. */
+  /** Count a tenant as busy until the returned function is called: something of its runs is not stored yet. */
+  hold(tenantId: TenantId): () => void {
+    this.held.set(tenantId, (this.held.get(tenantId) ?? 0) + 1);
+    return () => {
+      const left = (this.held.get(tenantId) ?? 1) - 1;
+      if (left <= 0) this.held.delete(tenantId);
+      else this.held.set(tenantId, left);
+    };
+  }
+
+  /** Whether a tenant has anything active, waiting or held. */
   isBusy(tenantId: TenantId): boolean {
+    if (this.held.has(tenantId)) return true;
     for (const lane of this.byTenant.get(tenantId)?.values() ?? []) if (!lane.isIdle) return true;
     return false;
   }

@@ -1,0 +1,283 @@
+/**
+ * Runs of a session one after the other. Owns: starting, the next in line, steering, stopping.
+ * Refuses to know: how an input is accepted, transports, models.
+ */
+import type { EventHub } from "../../events/hub.ts";
+import type { Clock } from "../../kernel/clock.ts";
+import type { SessionKey } from "../../kernel/ids.ts";
+import type { UserMessage } from "../../protocol/message.ts";
+import type { SessionAnnouncer } from "../../sessions/announce.ts";
+import type { Sessions } from "../../sessions/sessions.ts";
+import { appendRows, newRow } from "../../sessions/transcript.ts";
+import { runInContext } from "../../tenancy/context.ts";
+import type { Principal } from "../../tenancy/principal.ts";
+import type { TenantScope } from "../../tenancy/scoped.ts";
+import { beginStatements } from "./begin-run.ts";
+import type { ActiveRun, Lane, LiveRuns, RunResult } from "./live-runs.ts";
+import { endRun, findRun, pendingInputOf, type RunRow, settingsOf, startRun } from "./run.ts";
+import { RunStream } from "./run-stream.ts";
+import type { Turns } from "./turns.ts";
+import type { WorkMarks } from "./work-marks.ts";
+
+/** What the queue needs. */
+export interface QueueDeps {
+  sessions: Sessions;
+  announcer: SessionAnnouncer;
+  turns: Turns;
+  live: LiveRuns;
+  marks: WorkMarks;
+  hub: EventHub;
+  clock: Clock;
+}
+
+/** Pause before a write that the store refused is tried again. */
+const RETRY_MS = 2_000;
+/** A timer takes no more; longer deadlines are as good as none. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** See the head of this file. */
+export class RunQueue {
+  private readonly deps: QueueDeps;
+
+  constructor(deps: QueueDeps) {
+    this.deps = deps;
+  }
+
+  /**
+   * Put a run whose input is a transcript row into its lane and make the turn after the acknowledgement left.
+   * @param joined runs whose input was told to this one before a crash
+   */
+  start(
+    by: { scope: TenantScope; principal: Principal },
+    lane: Lane,
+    run: RunRow,
+    joined: readonly RunRow[] = [],
+  ): void {
+    const { scope, principal } = by;
+    const { promise, resolve } = Promise.withResolvers<RunResult>();
+    const active: ActiveRun = {
+      run,
+      stream: new RunStream(this.deps.hub, this.deps.clock, scope.tenantId, run),
+      controller: new AbortController(),
+      abortOrigin: undefined,
+      isAbandoned: false,
+      joined: [...joined],
+      done: promise,
+    };
+    lane.active = active;
+    const timeoutMs = Math.min(settingsOf(run).timeoutMs ?? 0, LONGEST_TIMER_MS);
+    const deadline =
+      timeoutMs > 0 ? this.deps.clock.after(timeoutMs, () => abortActive(active, "timeout")) : undefined;
+    // SECURITY: a timer or a finished run of somebody else may be what calls us; bind our own tenant anew.
+    const context = { tenantId: scope.tenantId, principal, requestId: run.run_id };
+    setImmediate(() => {
+      void runInContext(context, async () => {
+        await this.announceAccepted(scope, run);
+        const takeSteering = () => this.steer(scope, lane, active);
+        const result = await this.deps.turns.make({ scope, principal, active, takeSteering });
+        deadline?.cancel();
+        await this.deps.live
+          .exclusive(scope.tenantId, run.session_key, () => this.finish(scope, lane, active, result))
+          .finally(() => resolve(result));
+      });
+    });
+  }
+
+  /** Begin the oldest waiting run of a lane, as whoever sent it; its input becomes a transcript row now. */
+  async startNext(scope: TenantScope, lane: Lane, key: SessionKey): Promise<void> {
+    for (let next = lane.waiting[0]; next !== undefined; next = lane.waiting[0]) {
+      if (lane.active !== undefined) return;
+      const { run, principal } = next;
+      const now = this.deps.clock.nowMs();
+      const session = await this.deps.sessions.find(scope, key);
+      if (session === undefined) {
+        await this.endWaiting(scope, lane, [run], "failed", "⚠️ The conversation was deleted.");
+        continue;
+      }
+      const begin = beginStatements(scope, session, run, pendingInputOf(run), now);
+      const outcome = await scope.db.write({
+        appends: [begin.append],
+        statements: [startRun(run, session.session_id, now), ...begin.statements],
+      });
+      const stored = outcome.committed ? undefined : await findRun(scope, run.run_id);
+      // The session was reset between our look and our commit.
+      if (stored?.state === "queued") continue;
+      lane.waiting.shift();
+      const begun = { state: "running", session_id: session.session_id, started_at_ms: now } as const;
+      if (outcome.committed) {
+        const started = { ...run, ...begun, pending_input: null, attempts: run.attempts + 1 };
+        this.start({ scope, principal }, lane, started);
+      } else if (stored?.state === "running") {
+        // An earlier commit of which the disk said nothing took after all.
+        this.start({ scope, principal }, lane, stored);
+      }
+    }
+  }
+
+  /**
+   * Stop runs of a session: the named one, or the active and all waiting ones. Resolves when they have ended.
+   * @returns ids of the runs that were stopped
+   */
+  async abort(
+    scope: TenantScope,
+    key: SessionKey,
+    runId: string | undefined,
+    origin: string,
+  ): Promise<string[]> {
+    const { live } = this.deps;
+    if (live.find(scope.tenantId, key) === undefined) return [];
+    const { waiting, active } = await live.exclusive(scope.tenantId, key, async (lane) => {
+      const named = lane.waiting
+        .map(({ run }) => run)
+        .filter((run) => runId === undefined || run.run_id === runId);
+      await this.endWaiting(scope, lane, named, "aborted", origin);
+      return { waiting: named.map((run) => run.run_id), active: lane.active };
+    });
+    if (active === undefined || !isNamed(active, runId)) return waiting;
+    abortActive(active, origin);
+    const { status } = await active.done;
+    // The answer may have been complete before the wish to stop it came.
+    if (status !== "aborted") return waiting;
+    return [active.run.run_id, ...active.joined.map((run) => run.run_id), ...waiting];
+  }
+
+  /** Stop working, for the process ends: runs stay open in the store and the next start takes them up. */
+  async abandonAll(): Promise<void> {
+    const active = this.deps.live.unscopedActive();
+    for (const one of active) {
+      one.isAbandoned = true;
+      one.controller.abort();
+    }
+    await Promise.all(active.map((one) => one.done));
+  }
+
+  private async announceAccepted(scope: TenantScope, run: RunRow): Promise<void> {
+    try {
+      const session = await this.deps.sessions.find(scope, run.session_key);
+      if (session !== undefined) await this.deps.announcer.changed(scope, session, { reason: "send" });
+    } catch {
+      // Only an announcement is lost; the turn meets the same trouble and reports it.
+    }
+  }
+
+  private async finish(scope: TenantScope, lane: Lane, active: ActiveRun, result: RunResult): Promise<void> {
+    const { tenantId } = scope;
+    lane.active = undefined;
+    this.deps.live.ended(tenantId, active.run.run_id, result);
+    for (const joined of active.joined) {
+      if (!active.isAbandoned) this.endJoined(scope, joined, result);
+      this.deps.live.ended(tenantId, joined.run_id, { ...result, text: "", stopReason: "steered" });
+    }
+    if (result.settle !== undefined) this.settleLater(scope, result.settle);
+    if (!active.isAbandoned) await this.goOn(scope, lane, active.run.session_key);
+    this.deps.marks.quiet(tenantId, () => this.deps.live.isBusy(tenantId));
+  }
+
+  /** The one terminal event of a run that was told to another one. */
+  private endJoined(scope: TenantScope, joined: RunRow, result: RunResult): void {
+    const stream = new RunStream(this.deps.hub, this.deps.clock, scope.tenantId, joined);
+    if (result.status === "done") stream.final("steered", undefined);
+    else if (result.status === "aborted") stream.aborted(result.stopReason);
+    else stream.failed(result.errorMessage ?? "The run failed.", {});
+  }
+
+  /** Start the next run; when the store cannot, again after a while: what waits was acknowledged. */
+  private async goOn(scope: TenantScope, lane: Lane, key: SessionKey): Promise<void> {
+    try {
+      await this.startNext(scope, lane, key);
+    } catch {
+      this.deps.clock.after(RETRY_MS, () => {
+        void this.deps.live.exclusive(scope.tenantId, key, (now) => this.goOn(scope, now, key));
+      });
+    }
+  }
+
+  /** Store the end of a run that could not be stored; the tenant counts as busy until then, so a restart looks too. */
+  private settleLater(scope: TenantScope, settle: () => Promise<void>): void {
+    const release = this.deps.live.hold(scope.tenantId);
+    const tryAgain = () => {
+      this.deps.clock.after(RETRY_MS, () => void settle().then(release, tryAgain));
+    };
+    tryAgain();
+  }
+
+  /** Hand waiting inputs to the model between two of its calls. */
+  private steer(
+    scope: TenantScope,
+    lane: Lane,
+    active: ActiveRun,
+  ): Promise<{ message: UserMessage; seq: number }[]> {
+    return lane.exclusive(async () => {
+      const taken = lane.waiting.filter(({ run }) => isSteerable(run, active)).map(({ run }) => run);
+      if (taken.length === 0) return [];
+      const now = this.deps.clock.nowMs();
+      const rows = taken.map((run) => newRow(pendingInputOf(run), run.run_id));
+      const ref = { agentId: active.run.agent_id, sessionId: active.run.session_id };
+      const added = appendRows(scope, ref, rows);
+      const starts = taken.map((run) => startRun(run, active.run.session_id, now));
+      const outcome = await scope.db.write({
+        appends: [added.append],
+        statements: [...added.statements, ...starts],
+      });
+      if (!outcome.committed) return [];
+      removeWaiting(lane, taken);
+      active.joined.push(...taken);
+      const steered = rows.map((row, index) => ({
+        ...row,
+        seq: Number(outcome.results[index]?.rows[0]?.["seq"]),
+      }));
+      const session = await this.deps.sessions.find(scope, active.run.session_key);
+      for (const row of session === undefined ? [] : steered) {
+        await this.deps.announcer.message(scope, session!, row);
+      }
+      return steered.map(({ message, seq }) => ({ message: message as UserMessage, seq }));
+    });
+  }
+
+  /** End runs that wait; `why` is who stopped them, or what went wrong. */
+  private async endWaiting(
+    scope: TenantScope,
+    lane: Lane,
+    runs: readonly RunRow[],
+    state: "aborted" | "failed",
+    why: string,
+  ): Promise<void> {
+    if (runs.length === 0) return;
+    const now = this.deps.clock.nowMs();
+    const stopReason = state === "aborted" ? why : "error";
+    const errorMessage = state === "aborted" ? undefined : why;
+    const end = { state, stopReason, errorMessage };
+    await scope.db.write({ statements: runs.map((run) => endRun(run.run_id, end, now, false)) });
+    removeWaiting(lane, runs);
+    const usage = { inputTokens: 0, outputTokens: 0 };
+    const result = { status: state, text: "", stopReason, errorMessage, usage, endedAtMs: now };
+    for (const run of runs) {
+      const stream = new RunStream(this.deps.hub, this.deps.clock, scope.tenantId, run);
+      if (state === "aborted") stream.aborted(stopReason);
+      else stream.failed(why, {});
+      this.deps.live.ended(scope.tenantId, run.run_id, result);
+    }
+  }
+}
+
+/**
+ * SECURITY: only an input of the same person may join a run: the run goes on with the authority of whoever began it.
+ */
+function isSteerable(run: RunRow, active: ActiveRun): boolean {
+  return settingsOf(run).queueMode === "steer" && run.user_id === active.run.user_id;
+}
+
+function isNamed(active: ActiveRun, runId: string | undefined): boolean {
+  if (runId === undefined || active.run.run_id === runId) return true;
+  return active.joined.some((run) => run.run_id === runId);
+}
+
+function removeWaiting(lane: Lane, taken: readonly RunRow[]): void {
+  const left = lane.waiting.filter(({ run }) => !taken.includes(run));
+  lane.waiting.splice(0, lane.waiting.length, ...left);
+}
+
+function abortActive(active: ActiveRun, origin: string): void {
+  active.abortOrigin ??= origin;
+  active.controller.abort();
+}
