@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { sha256Hex } from "../kernel/crypto.ts";
 import { AppError } from "../kernel/errors.ts";
 import type { DatabaseKind } from "./database.ts";
-import type { Connection } from "./sqlite-open.ts";
+import { assertOwner, type Connection } from "./sqlite-open.ts";
 
 /** One step, named by its file `NNNN-name.sql`. */
 export interface Migration {
@@ -47,6 +47,8 @@ export function migrate(connection: Connection, migrations: readonly Migration[]
   const run = connection.transaction(() => {
     connection.exec(BOOKKEEPING);
     connection.prepare("INSERT INTO file_owner VALUES (1, ?) ON CONFLICT DO NOTHING").run(owner);
+    // SECURITY: before anything is changed; somebody else's file stays as it is.
+    assertOwner(connection, owner);
     const record = connection.prepare("INSERT INTO schema_migrations VALUES (?, ?, ?)");
     const seen = connection.prepare("SELECT sha256 FROM schema_migrations WHERE position = ?").pluck();
     for (const [index, migration] of migrations.entries()) {

@@ -58,7 +58,7 @@ export class WriterFile {
 
   constructor(path: string, owner: string, migrations: readonly Migration[]) {
     this.directory = dirname(path);
-    mkdirSync(this.directory, { recursive: true, mode: 0o700 });
+    makeDirectory(this.directory);
     this.connection = openConnection(path, "writer");
     try {
       migrate(this.connection, migrations, owner);
@@ -81,14 +81,23 @@ export class WriterFile {
       this.connection.exec("COMMIT");
       return replies;
     } catch (thrown) {
-      this.poisoned = true;
       const failure = WriterFile.failure(thrown);
       // A failed commit is an unknown outcome, unless SQLite says that nothing was written.
       if (failure.code === "internal") failure.code = "storage_uncertain";
-      if (this.connection.inTransaction) this.connection.exec("ROLLBACK");
+      this.poisoned = failure.code !== "storage_full" || !this.rollBack();
       return jobs.map((job) => ({ id: job.id, failure }));
     } finally {
       for (const fd of touched.values()) closeSync(fd);
+    }
+  }
+
+  /** Undo the open transaction; false when even that fails. */
+  private rollBack(): boolean {
+    try {
+      if (this.connection.inTransaction) this.connection.exec("ROLLBACK");
+      return true;
+    } catch {
+      return false;
     }
   }
 
@@ -134,8 +143,13 @@ export class WriterFile {
       fd = this.openAppendable(append.file, start === 0);
       touched.set(append.file, fd);
     }
+    const { size } = fstatSync(fd);
+    // SECURITY: writing behind a missing piece would fill the gap with zeros and hide the loss.
+    if (size < start) {
+      throw new AppError("tenant_unavailable", "A transcript is shorter than what was committed.");
+    }
     // A crash or a refused batch can leave bytes past the committed end; they never happened.
-    if (fstatSync(fd).size > start) ftruncateSync(fd, start);
+    if (size > start) ftruncateSync(fd, start);
     let written = 0;
     while (written < append.bytes.length) {
       written += writeSync(fd, append.bytes, written, append.bytes.length - written, start + written);
@@ -146,11 +160,9 @@ export class WriterFile {
     const path = join(this.directory, file);
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
     if (!isNew) return openSync(path, flags, 0o600);
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makeDirectory(dirname(path));
     const fd = openSync(path, flags, 0o600);
-    const folder = openSync(dirname(path), constants.O_RDONLY);
-    fsyncSync(folder);
-    closeSync(folder);
+    flushDirectory(dirname(path));
     return fd;
   }
 
@@ -166,6 +178,22 @@ export class WriterFile {
       `${sqlite} ${error.message} ${error.cause instanceof Error ? error.cause.message : ""}`.trim();
     if (thrown instanceof AppError) return { code: thrown.code, message: thrown.publicMessage, cause };
     return { ...meaningOf(sqlite), cause };
+  }
+}
+
+/** Make a folder and those above it, so that they outlive a power cut: each new name is flushed in its own folder. */
+function makeDirectory(path: string): void {
+  const first = mkdirSync(path, { recursive: true, mode: 0o700 });
+  if (first === undefined) return;
+  for (let made = path; made.length >= first.length; made = dirname(made)) flushDirectory(dirname(made));
+}
+
+function flushDirectory(path: string): void {
+  const folder = openSync(path, constants.O_RDONLY);
+  try {
+    fsyncSync(folder);
+  } finally {
+    closeSync(folder);
   }
 }
 

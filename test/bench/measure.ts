@@ -6,6 +6,9 @@ import { randomUUID } from "node:crypto";
 import { type Gateway, type Target, treeRssBytes } from "../clients/target.ts";
 import { Wire } from "./wire.ts";
 
+/** Turns of one conversation before the next begins: with every turn the model is sent more, and that is not what is measured. */
+const TURNS_PER_SESSION = 10;
+
 /** A mock model in a process of its own. */
 export type ModelProcess = { url: string; baseUrl: string; stop(): Promise<void> };
 
@@ -28,10 +31,12 @@ export async function healthPerSecond(
 /** Chat turns per second with `concurrent` sessions of one tenant on one connection. */
 export async function turnsPerSecond(target: Target, turns: number, concurrent = 20): Promise<number> {
   const [wire] = await openWires(target, 1);
-  const session = (n: number) => `agent:main:turns-${n}`;
-  await runEach(concurrent, concurrent, (n) => wire!.turn(session(n % concurrent), "warm up"));
+  const tag = newTag();
+  await runEach(concurrent, concurrent, (n) => wire!.turn(`agent:main:warm-${n}`, "warm up"));
   const startedAt = performance.now();
-  await runLanes(concurrent, turns, (lane) => wire!.turn(session(lane), "a turn of the benchmark"));
+  await runLanes(concurrent, turns, (lane, n) =>
+    wire!.turn(sessionOf(tag, lane, n), "a turn of the benchmark"),
+  );
   const seconds = (performance.now() - startedAt) / 1000;
   wire!.close();
   return turns / seconds;
@@ -39,12 +44,13 @@ export async function turnsPerSecond(target: Target, turns: number, concurrent =
 
 /** The same with every lane in a tenant of its own. */
 export async function turnsPerSecondAcross(targets: Target[], turns: number): Promise<number> {
+  const tag = newTag();
   const wires = await Promise.all(targets.map((target) => Wire.open(target)));
   await Promise.all(wires.map((wire) => wire.turn("agent:main:main", "warm up")));
   const startedAt = performance.now();
-  await runLanes(wires.length, turns, (lane) =>
-    wires[lane]!.turn("agent:main:main", "a turn of the benchmark"),
-  );
+  await runLanes(wires.length, turns, (lane, n) => {
+    return wires[lane]!.turn(sessionOf(tag, lane, n), "a turn of the benchmark");
+  });
   const seconds = (performance.now() - startedAt) / 1000;
   closeAll(wires);
   return turns / seconds;
@@ -53,13 +59,13 @@ export async function turnsPerSecondAcross(targets: Target[], turns: number): Pr
 /** Median milliseconds that a single turn takes beyond the model's own time for it. */
 export async function addedTurnMs(target: Target, model: ModelProcess, turns: number): Promise<number> {
   const [wire] = await openWires(target, 1);
-  const sessionKey = `agent:main:added-${randomUUID().slice(0, 8)}`;
-  for (let n = 0; n < Math.min(10, turns); n += 1) await wire!.turn(sessionKey, "warm up");
+  const tag = newTag();
+  for (let n = 0; n < Math.min(10, turns); n += 1) await wire!.turn("agent:main:warm", "warm up");
   await fetch(`${model.url}/_mock/reset`, { method: "POST" });
   const took = new Map<string, number>();
   for (let n = 0; n < turns; n += 1) {
     const startedAt = performance.now();
-    await wire!.turn(sessionKey, `timed-${n}.`);
+    await wire!.turn(sessionOf(tag, 0, n), `timed-${n}.`);
     took.set(`timed-${n}.`, performance.now() - startedAt);
   }
   wire!.close();
@@ -76,10 +82,13 @@ function modelMs(calls: CallRecord[], mark: string): number {
   return call.durationMs;
 }
 
-/** Median milliseconds of a `sessions.list` of 50 rows, asked one after the other. */
+/** Rows asked for: as many as the smallest tenant measured has, so that answers are alike. */
+const ROWS = 10;
+
+/** Median milliseconds of a `sessions.list` of 10 rows, asked one after the other. */
 export async function listMs(target: Target, times = 200): Promise<number> {
   const [wire] = await openWires(target, 1);
-  const list = () => wire!.request("sessions.list", { limit: 50 });
+  const list = () => wire!.request("sessions.list", { limit: ROWS });
   for (let n = 0; n < 20; n += 1) await list();
   const took: number[] = [];
   for (let n = 0; n < times; n += 1) {
@@ -147,15 +156,28 @@ export function median(values: number[]): number {
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }
 
-async function runLanes(lanes: number, turns: number, work: (lane: number) => Promise<void>): Promise<void> {
+async function runLanes(
+  lanes: number,
+  turns: number,
+  work: (lane: number, n: number) => Promise<void>,
+): Promise<void> {
   let left = turns;
   const lane = async (_: unknown, index: number) => {
-    while (left > 0) {
+    for (let n = 0; left > 0; n += 1) {
       left -= 1;
-      await work(index);
+      await work(index, n);
     }
   };
   await Promise.all(Array.from({ length: lanes }, lane));
+}
+
+/** A new conversation every few turns, never one of an earlier measurement, whose tag is another. */
+function sessionOf(tag: string, lane: number, n: number): string {
+  return `agent:main:${tag}-${lane}-${Math.floor(n / TURNS_PER_SESSION)}`;
+}
+
+function newTag(): string {
+  return `bench-${randomUUID().slice(0, 8)}`;
 }
 
 function openWires(target: Target, count: number): Promise<Wire[]> {

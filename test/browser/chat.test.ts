@@ -1,7 +1,9 @@
 /** A conversation in the Control UI: sending, streaming, stopping, losing the connection, coming back. */
-import type { BrowserContext, Page } from "playwright-core";
+import type { BrowserContext, Page, WebSocketRoute } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { accessFaults, type BrowserWorld, findChromium, startBrowserWorld } from "./world.ts";
+
+const POLL = { timeout: 15_000 };
 
 describe.skipIf(findChromium() === undefined)("a conversation in the browser (needs a Chromium)", () => {
   let world: BrowserWorld;
@@ -36,7 +38,7 @@ describe.skipIf(findChromium() === undefined)("a conversation in the browser (ne
   };
 
   it("shows the answer with the demo badge, and the same after a reload", async () => {
-    expect(await field().evaluate((element) => element === document.activeElement)).toBe(true);
+    expect(await page.evaluate("document.activeElement?.tagName")).toBe("TEXTAREA");
     await send("Good morning");
     await page.waitForURL(/\/t\/home\/chat\/main\/dashboard:/);
     await settled(2);
@@ -67,42 +69,82 @@ describe.skipIf(findChromium() === undefined)("a conversation in the browser (ne
 
   it("does not send while an input method composes, and breaks a line with Shift+Enter", async () => {
     await field().fill("ni hao");
-    await field().evaluate((element) => {
+    await page.evaluate(`{
       const enter = { key: "Enter", bubbles: true, cancelable: true };
-      element.dispatchEvent(new KeyboardEvent("keydown", { ...enter, isComposing: true }));
-      element.dispatchEvent(new KeyboardEvent("keydown", { ...enter, keyCode: 229 }));
-    });
+      document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { ...enter, isComposing: true }));
+      document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { ...enter, keyCode: 229 }));
+    }`);
     await field().press("Shift+Enter");
     expect(await field().inputValue()).toBe("ni hao\n");
     expect(await articles().count()).toBe(0);
   });
 
   it("keeps a draft over a reload and a message over a lost connection, sent once", async () => {
+    const open = new Set<WebSocketRoute>();
+    let isDown = false;
+    await page.routeWebSocket(/\/t\/home$/, (socket) => {
+      if (isDown) void socket.close({ code: 1012 });
+      else {
+        socket.connectToServer();
+        open.add(socket);
+      }
+    });
     await field().fill("not yet");
     await page.reload();
     await expect.poll(() => field().inputValue()).toBe("not yet");
     await send("Good evening");
     await settled(2);
-    await context.setOffline(true);
-    // Chromium keeps open sockets when it goes offline, so the server ends this one.
-    await world.app.restart();
+    isDown = true;
+    for (const socket of open) await socket.close({ code: 1012 });
+    await page.getByText("Connection lost").waitFor();
     await send("written while away");
     await page.getByText("Waiting for the connection").waitFor();
-    await context.setOffline(false);
-    await expect
-      .poll(() => page.getByText("Waiting for the connection").count(), { timeout: 25_000 })
-      .toBe(0);
+    isDown = false;
+    await page.getByRole("button", { name: "Try now" }).click();
+    await expect.poll(() => page.getByText("Waiting for the connection").count(), POLL).toBe(0);
     await settled(4);
-    expect(await page.locator("article").getByText("written while away", { exact: true }).count()).toBe(1);
-  }, 60_000);
+    expect(await articles().getByText("written while away", { exact: true }).count()).toBe(1);
+    expect(await page.getByText("Connection lost").count()).toBe(0);
+  });
+
+  it("answers a slash command beside what is stored", async () => {
+    await send("Good day");
+    await settled(2);
+    await field().fill("/stat");
+    await page.getByRole("list", { name: "Commands" }).getByText("/status").waitFor();
+    await field().press("Enter");
+    await expect.poll(() => field().inputValue()).toBe("/status ");
+    await field().press("Enter");
+    await settled(4);
+    expect(await articles().nth(2).innerText()).toContain("/status");
+    await send("Good night");
+    await settled(6);
+    expect(await articles().nth(3).innerText()).toContain("Tokens");
+  });
+
+  it("sends files, and refuses what is too large before it is sent", async () => {
+    const files = page.locator("input[type=file]");
+    await files.setInputFiles([
+      { name: "tides.txt", mimeType: "text/plain", buffer: Buffer.from("high at noon") },
+      { name: "huge.bin", mimeType: "application/octet-stream", buffer: Buffer.alloc(7 * 1024 * 1024) },
+    ]);
+    await page.getByText("“huge.bin” is too large").waitFor();
+    await send("What is in here?");
+    await page.getByRole("heading", { name: "Assistant" }).waitFor();
+    await expect.poll(() => articles().first().innerText()).toContain("tides.txt");
+    await page.reload();
+    await expect.poll(() => articles().count()).toBe(2);
+    expect(await articles().first().innerText()).toContain("tides.txt");
+    expect(await page.content()).not.toContain("huge.bin");
+  });
 
   it("treats a hostile message, name and link as text only", async () => {
-    await page.evaluate(() => Object.assign(window, { hacked: false }));
+    await page.evaluate("window.hacked = false");
     await send(
       '<img src=x onerror="window.hacked=true"> [x](javascript:window.hacked=true) ![p](https://example.invalid/p.png)',
     );
     await settled(2);
-    expect(await page.evaluate(() => (window as unknown as { hacked: boolean }).hacked)).toBe(false);
+    expect(await page.evaluate("window.hacked")).toBe(false);
     expect(await page.locator("main img, aside img, a[href^='javascript:']").count()).toBe(0);
     expect(problems).toEqual([]);
   });

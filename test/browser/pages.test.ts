@@ -38,9 +38,9 @@ describe.skipIf(findChromium() === undefined)("the pages (need a Chromium)", () 
         await page.getByRole("heading", { level: 1 }).first().waitFor();
         await page.waitForLoadState("networkidle");
         expect({ path, faults: await accessFaults(page) }).toEqual({ path, faults: [] });
-        const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+        const wide = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth");
         expect({ path, wide }).toEqual({ path, wide: 0 });
-        expect(await page.evaluate(() => document.documentElement.lang)).toBe(
+        expect(await page.evaluate("document.documentElement.lang")).toBe(
           look.locale.startsWith("zh") ? "zh-CN" : "en",
         );
       }

@@ -20,7 +20,7 @@ describe.skipIf(findChromium() === undefined)("signing in with a link (needs a C
     await page.getByRole("button", { name: "Sign in" }).waitFor();
     expect(page.url()).not.toContain(secret);
     expect(
-      await page.evaluate(() => JSON.stringify([history.state, localStorage, sessionStorage])),
+      await page.evaluate("JSON.stringify([history.state, localStorage, sessionStorage])"),
     ).not.toContain(secret);
     expect(posts).toEqual([]);
     expect(await accessFaults(page)).toEqual([]);

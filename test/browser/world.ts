@@ -61,7 +61,7 @@ export async function startBrowserWorld(): Promise<BrowserWorld> {
   const loginLink = async () => {
     const { user } = app.app.firstRun;
     const home = await app.tenant("home");
-    const { secret } = await app.app.auth.links.create({ userId: user.id, tenantId: home.id });
+    const secret = await app.app.auth.links.create(user.id, home.id);
     return `${app.url}/login#link=${secret}`;
   };
   return {

@@ -1,8 +1,9 @@
 /** The jail around an agent's files, on a real disk (ATTACKS.md FS). */
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { link, mkdir, readFile, rename, rm, stat, symlink, truncate, writeFile } from "node:fs/promises";
+import { link, mkdir, readFile, rm, stat, symlink, truncate, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { MAIN_AGENT_ID } from "#src/agents/agent.ts";
 import { WORKSPACE_LIMITS } from "#src/agents/workspace.ts";
@@ -124,23 +125,34 @@ describe("links and special files", () => {
   });
 
   it("a folder that turns into a link while files are written lets nothing out", async () => {
-    await mkdir(join(home, "flip"));
+    const flip = join(home, "flip");
     let isDone = false;
+    let flips = 0;
     const flipping = (async () => {
+      // A writer may make the folder anew in between; what matters is that it is a link again and again.
       while (!isDone) {
-        await rename(join(home, "flip"), join(home, "aside"));
-        await symlink(outside, join(home, "flip"));
-        await rm(join(home, "flip"));
-        await rename(join(home, "aside"), join(home, "flip"));
+        await rm(flip, { recursive: true, force: true }).catch(() => undefined);
+        if (
+          await symlink(outside, flip).then(
+            () => true,
+            () => false,
+          )
+        )
+          flips++;
+        await unlink(flip).catch(() => undefined);
+        await mkdir(flip).catch(() => undefined);
       }
     })();
-    for (let i = 0; i < 150; i++) {
+    for (let turn = 0; turn < 5_000 && flips < 60; turn++) {
+      // The jail's calls may all be made at once; the other side must get its turn.
+      await setImmediate();
       await write("flip/secret.txt", "evil").catch(() => undefined);
       const seen = await read("flip/secret.txt").catch(() => undefined);
       expect(seen?.toString() ?? "evil").toBe("evil");
     }
     isDone = true;
     await flipping;
+    expect(flips).toBeGreaterThan(20);
     expect(await readFile(join(outside, "secret.txt"), "utf8")).toBe("canary");
   });
 
@@ -171,7 +183,7 @@ describe("limits", () => {
     expect(failed[0]).toMatchObject({ reason: { code: "limit_reached" } });
     await write("f0", "small now");
     await write("f69", "and this fits");
-    await world.workspaces.write(scope, "helper" as AgentId, "fine", megabyte);
+    await world.workspaces.write(scope, "second" as AgentId, "fine", megabyte);
   });
 
   it("appends of many at once lose nothing", async () => {

@@ -13,7 +13,7 @@ const REFUSED: { what: string; pattern: RegExp }[] = [
   },
   {
     what: "a home folder",
-    pattern: new RegExp(`${slash}home/(?!user\\b|node\\b|creel\\b|<)[a-z]|${slash}Users/[a-z]`),
+    pattern: new RegExp(`(?<![\\w>])${slash}home/(?!user\\b|node\\b|creel\\b|<)[a-z]|${slash}Users/[a-z]`),
   },
   {
     what: "a registry host",

@@ -1,4 +1,4 @@
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { chmod, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -270,5 +270,27 @@ describe("creel help and version", () => {
     expect((await ok("version")).trim()).toBe(described.version);
     expect(await ok("token", "create", "--help")).toContain("--expires");
     expect(await json("migrate")).toMatchObject({ ok: true, tenants: 1 });
+  });
+});
+
+describe("creel serve", () => {
+  it("hands signals on to the server and ends with its exit code", async () => {
+    const served = join(root, "served");
+    const child = spawn(process.execPath, [BIN, "serve", "--port", "0", "--state-dir", served], {
+      env: { PATH: process.env["PATH"] },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let printed = "";
+    child.stdout.on("data", (chunk) => {
+      printed += chunk;
+    });
+    const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
+    await expect.poll(() => printed, { timeout: 20_000 }).toMatch(/login#link=/);
+    const { url } = JSON.parse(await readFile(join(served, "server.json"), "utf8"));
+    expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    expect((await ok("login-link", "--state-dir", served)).trim().split("#")[0]).toBe(`${url}/login`);
+    child.kill("SIGTERM");
+    expect(await ended).toBe(0);
+    await expect(fetch(`${url}/healthz`)).rejects.toThrow();
   });
 });

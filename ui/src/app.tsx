@@ -16,9 +16,7 @@ function TenantDoor(props: { slug: string; account: Account }) {
   const words = useWords();
   const tenant = props.account.tenants.find((other) => other.slug === props.slug);
   useEffect(() => {
-    if (!tenant) return;
-    rememberTenant(tenant.slug);
-    document.title = `${tenant.name} · Creel`;
+    if (tenant) rememberTenant(tenant.slug);
   }, [tenant]);
   if (!tenant) {
     return (

@@ -4,6 +4,9 @@
  *
  * The commands are JavaScript over files in memory (`just-bash`): no processes, no network, no host files. The thread is
  * there because a loop inside would stop everybody else, and because a thread can be killed.
+ *
+ * SECURITY: V8 ends a thread that reaches its heap limit, but ends the PROCESS when one single allocation overshoots it.
+ * So the commands run under limits (shell-worker) that keep every string far below the heap; change the two together.
  */
 import { Worker } from "node:worker_threads";
 import type { Clock } from "../../kernel/clock.ts";
@@ -18,7 +21,7 @@ export interface ShellLimits {
   heapMb: number;
 }
 
-const LIMITS: ShellLimits = { timeoutMs: 10_000, outputChars: 64 * 1024, heapMb: 160 };
+const LIMITS: ShellLimits = { timeoutMs: 10_000, outputChars: 64 * 1024, heapMb: 256 };
 /** Threads at once, of all tenants together; a tenant has one. */
 const THREADS = 3;
 const WAITING_PER_TENANT = 16;

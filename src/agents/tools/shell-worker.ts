@@ -3,7 +3,7 @@
  * Refuses to know: tenants, disks, networks. SECURITY: it starts with an empty environment and gets nothing but files.
  */
 import { parentPort, workerData } from "node:worker_threads";
-import { Bash } from "just-bash";
+import { Bash, type CommandName, getCommandNames } from "just-bash";
 
 /** What the thread is started with. */
 export interface ShellJob {
@@ -22,6 +22,7 @@ export interface ShellAnswer {
   changes: ReadonlyMap<string, Uint8Array | null>;
 }
 
+const MIB = 1024 * 1024;
 const HOME = "/workspace";
 const CHANGED_FILES = 500;
 
@@ -31,10 +32,26 @@ async function run(job: ShellJob): Promise<ShellAnswer> {
     files,
     cwd: HOME,
     env: { HOME, USER: "agent" },
+    // Its engine lives outside of the heap that the thread is held to.
+    commands: getCommandNames().filter((name) => name !== "sqlite3") as CommandName[],
+    // SECURITY: far below the thread's heap, see shell-sandbox.
+    executionLimitProfile: "hardened",
     executionLimits: {
       maxExecutionTimeMs: job.timeoutMs,
-      maxFileSystemBytes: 48 * 1024 * 1024,
-      maxLiveBytes: 64 * 1024 * 1024,
+      maxFileSystemBytes: 40 * MIB,
+      maxLiveBytes: 32 * MIB,
+      maxInputBytes: 32 * MIB,
+      maxStringLength: 2 * MIB,
+      maxHeredocSize: 1 * MIB,
+      maxOutputSize: 2 * MIB,
+      maxArchiveBytes: 16 * MIB,
+      maxArchiveCompressedBytes: 8 * MIB,
+      maxArchiveEntryBytes: 8 * MIB,
+      maxArrayElements: 50_000,
+      maxBraceExpansionResults: 10_000,
+      maxQueryElements: 100_000,
+      maxCsvRows: 100_000,
+      maxCsvCells: 500_000,
     },
   });
   await bash.fs.mkdir(HOME, { recursive: true });

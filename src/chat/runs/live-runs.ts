@@ -44,8 +44,11 @@ export interface WaitingRun {
 export class Lane {
   active: ActiveRun | undefined;
   readonly waiting: WaitingRun[] = [];
+  /** Set while an accepted run is being stored that will be active next. */
+  isStarting = false;
   private tail: Promise<unknown> = Promise.resolve();
   private pending = 0;
+  private lastAcceptedMs = 0;
 
   /** Run `work` after all that was handed in before it, so that decisions about the lane never interleave. */
   exclusive<T>(work: () => Promise<T>): Promise<T> {
@@ -55,6 +58,12 @@ export class Lane {
     });
     this.tail = result.catch(() => undefined);
     return result;
+  }
+
+  /** The time to write on the next accepted run: order is read from it, so no two are the same or go back. */
+  nextAcceptedMs(nowMs: number): number {
+    this.lastAcceptedMs = Math.max(nowMs, this.lastAcceptedMs + 1);
+    return this.lastAcceptedMs;
   }
 
   /** Whether nothing is active, waiting, or about to be: only then may the lane be forgotten. */

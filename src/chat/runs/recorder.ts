@@ -7,6 +7,7 @@ import type { UsageMeter } from "../../billing/usage.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import { sha256Hex } from "../../kernel/crypto.ts";
 import { AppError } from "../../kernel/errors.ts";
+import type { SessionId } from "../../kernel/ids.ts";
 import type { AssistantMessage, CompactionMessage, ToolResultMessage } from "../../protocol/message.ts";
 import { appendRows, newRow, type TranscriptRow } from "../../sessions/transcript.ts";
 import type { Statement } from "../../storage/database.ts";
@@ -28,21 +29,21 @@ export class TurnRecorder implements RunRecorder {
   private readonly scope: TenantScope;
   private readonly run: RunRow;
   /** Sequence numbers of the messages the model knows, in the order it got or made them. */
-  private readonly seqs: number[];
-  private readonly onRow: (row: TranscriptRow) => Promise<void>;
+  private readonly seqs: number[] = [];
+  private readonly onRow: (row: TranscriptRow & { sessionId: SessionId }) => Promise<void>;
   private toolsDone = 0;
+  /** Usage that was measured and is not known to be stored. */
+  private unstored: Statement[] = [];
 
   constructor(
     deps: RecorderDeps,
     scope: TenantScope,
     run: RunRow,
-    seqs: readonly number[],
-    onRow: (row: TranscriptRow) => Promise<void>,
+    onRow: (row: TranscriptRow & { sessionId: SessionId }) => Promise<void>,
   ) {
     this.deps = deps;
     this.scope = scope;
     this.run = run;
-    this.seqs = [...seqs];
     this.onRow = onRow;
   }
 
@@ -108,25 +109,32 @@ export class TurnRecorder implements RunRecorder {
     await this.commit(added.append, [...added.statements, point, ...metered.statements], row);
   }
 
-  /** A message was told to the model while the run was going. */
-  noteSteered(seq: number): void {
+  /** A message was told to the model: history at the start, or an input that was steered in. */
+  noteKnown(seq: number): void {
     this.seqs.push(seq);
+  }
+
+  /** Statements for usage that was measured and never stored; writing them twice counts once. */
+  owed(): readonly Statement[] {
+    return this.unstored;
+  }
+
+  /** What was measured is on disk. */
+  settled(): void {
+    this.unstored = [];
   }
 
   /** Usage of a model call of this run: statements for the batch that makes its message durable. */
   meter(step: number, call: ModelCallRecord) {
     const { provider, model, purpose, usage, cost, keyOwner } = call;
-    const number = this.number(step);
-    return this.deps.meter.modelCall(this.scope, {
+    const facts = { provider, model, purpose, usage, cost, keyOwner };
+    const metered = this.deps.meter.modelCall(this.scope, {
       ...this.place,
-      step: number,
-      provider,
-      model,
-      purpose,
-      usage,
-      cost,
-      keyOwner,
+      step: this.number(step),
+      ...facts,
     });
+    this.unstored.push(...metered.statements);
+    return metered;
   }
 
   /** The statement that adds a call's tokens to the session's figures. */
@@ -170,8 +178,9 @@ export class TurnRecorder implements RunRecorder {
   ): Promise<void> {
     const outcome = await this.scope.db.write({ appends: [append], statements });
     if (!outcome.committed) throw new AppError("storage_uncertain", "A step of the run was not stored.");
+    this.settled();
     const seq = Number(outcome.results[0]?.rows[0]?.["seq"] ?? 0);
     if (row.message.role !== "compaction") this.seqs.push(seq);
-    await this.onRow({ ...row, seq });
+    await this.onRow({ ...row, seq, sessionId: this.run.session_id });
   }
 }

@@ -8,7 +8,8 @@ import type { AgentRuns } from "../../agents/run.ts";
 import type { RunEvent, RunOutcome } from "../../agents/turn/contract.ts";
 import type { UsageMeter } from "../../billing/usage.ts";
 import type { Clock } from "../../kernel/clock.ts";
-import { type AppError, toAppError } from "../../kernel/errors.ts";
+import { AppError, toAppError } from "../../kernel/errors.ts";
+import type { SessionId } from "../../kernel/ids.ts";
 import type { Log } from "../../kernel/log.ts";
 import { type AssistantMessage, textOf, type UserMessage } from "../../protocol/message.ts";
 import type { SessionAnnouncer } from "../../sessions/announce.ts";
@@ -18,6 +19,7 @@ import { appendRows, countRows, newRow, readRows, type TranscriptRow } from "../
 import type { Statement } from "../../storage/database.ts";
 import type { Principal } from "../../tenancy/principal.ts";
 import type { TenantScope } from "../../tenancy/scoped.ts";
+import { writeKnowing } from "./begin-run.ts";
 import type { ActiveRun, RunResult } from "./live-runs.ts";
 import { TurnRecorder } from "./recorder.ts";
 import { endRun, findRun, settingsOf } from "./run.ts";
@@ -53,16 +55,17 @@ export class Turns {
   /** Make the turn; never throws, whatever happens ends in one terminal event. */
   async make(input: TurnInput): Promise<RunResult> {
     const { scope, active } = input;
+    const recorder = new TurnRecorder(this.deps, scope, active.run, (row) => this.announceRow(scope, row));
     try {
       await this.announceStart(input);
-      const { recorder, outcome } = await this.run(input);
-      if (active.isAbandoned) return abandoned(active, this.deps.clock.nowMs());
+      const outcome = await this.run(input, recorder);
+      if (active.isAbandoned) return await this.abandon(scope, active, recorder, outcome);
       return await this.close(input, recorder, outcome);
     } catch (thrown) {
       if (active.isAbandoned) return abandoned(active, this.deps.clock.nowMs());
       const error = toAppError(thrown);
       this.deps.log[error.rule.level]({ err: error, runId: active.run.run_id }, "a turn failed");
-      return this.closeFailed(scope, active, error);
+      return this.closeFailed(scope, active, recorder, error);
     }
   }
 
@@ -73,18 +76,19 @@ export class Turns {
     await this.announce(scope, active, { phase: "start", runId: run.run_id, reason: "agent.run.started" });
   }
 
-  private async run(input: TurnInput): Promise<{ recorder: TurnRecorder; outcome: RunOutcome }> {
+  private async run(input: TurnInput, recorder: TurnRecorder): Promise<RunOutcome> {
     const { scope, active, principal } = input;
     const { run, stream } = active;
     const session = await this.deps.sessions.get(scope, run.session_key);
+    if (session.session_id !== run.session_id) {
+      throw new AppError("conflict", "The conversation was begun anew before this was answered.");
+    }
     const history = await loadHistory(scope, session);
-    const recorder = new TurnRecorder(this.deps, scope, run, history.seqs, (row) =>
-      this.deps.announcer.message(scope, session, row),
-    );
+    for (const seq of history.seqs) recorder.noteKnown(seq);
     const settings = settingsOf(run);
     const agent = await this.deps.agents.get(scope, run.agent_id);
     stream.status("starting_model");
-    const outcome = await this.deps.agentRuns.run({
+    return this.deps.agentRuns.run({
       scope,
       principal,
       agent,
@@ -98,12 +102,11 @@ export class Turns {
       recorder,
       takeSteering: async () => {
         const taken = await input.takeSteering();
-        for (const { seq } of taken) recorder.noteSteered(seq);
+        for (const { seq } of taken) recorder.noteKnown(seq);
         return taken.map(({ message }) => message);
       },
       emit: (event) => relay(stream, event),
     });
-    return { recorder, outcome };
   }
 
   /** The commit that ends a run: last message, its usage, the run and the session, all or nothing. */
@@ -125,13 +128,29 @@ export class Turns {
       ...active.joined.map((joined) => endRun(joined.run_id, { ...end, stopReason: "steered" }, now, false)),
       closeSession(active, outcome, textOf(message), now),
     ];
-    await this.commitClose(scope, active, { appends: added === null ? [] : [added.append], statements });
+    const batch = { appends: added === null ? [] : [added.append], statements };
+    const isEnded = async () => (await findRun(scope, run.run_id))?.state !== "running";
+    const committed = await writeKnowing(scope, batch, isEnded);
+    if (!committed.committed) throw new AppError("storage_uncertain", "The end of the run was not stored.");
+    recorder.settled();
     if (added !== null) {
-      const seq = await countRows(scope, run.session_id);
-      const session = await this.deps.sessions.find(scope, run.session_key);
-      if (session !== undefined) await this.deps.announcer.message(scope, session, { ...row, seq });
+      const seq = committed.results[1]?.rows[0]?.["seq"] ?? (await countRows(scope, run.session_id));
+      await this.announceRow(scope, { ...row, seq: Number(seq), sessionId: run.session_id });
     }
     return this.announceEnd(scope, active, outcome, end, stream.text || textOf(message));
+  }
+
+  /** The process ends and the run stays open; what the model did until now is paid for all the same. */
+  private async abandon(
+    scope: TenantScope,
+    active: ActiveRun,
+    recorder: TurnRecorder,
+    outcome: RunOutcome,
+  ): Promise<RunResult> {
+    if (outcome.call !== null) recorder.meter(outcome.step, outcome.call);
+    const statements = recorder.owed();
+    if (statements.length > 0) await scope.db.write({ statements });
+    return abandoned(active, this.deps.clock.nowMs());
   }
 
   private lastMessage(
@@ -147,22 +166,6 @@ export class Turns {
       stopReason: "stop",
       openclawAbort: { aborted: true, origin, runId: active.run.run_id },
     };
-  }
-
-  /** A failed commit is an unknown outcome: look before trying once more. */
-  private async commitClose(
-    scope: TenantScope,
-    active: ActiveRun,
-    batch: { appends: ReturnType<typeof appendRows>["append"][]; statements: Statement[] },
-  ): Promise<void> {
-    try {
-      await scope.db.write(batch);
-    } catch (thrown) {
-      const error = toAppError(thrown);
-      if (error.code !== "storage_uncertain") throw error;
-      const stored = await findRun(scope, active.run.run_id);
-      if (stored?.state === "running") await scope.db.write(batch);
-    }
   }
 
   private async announceEnd(
@@ -204,24 +207,28 @@ export class Turns {
   }
 
   /** The turn broke in our hands: end the run as failed, if the store lets us; else the next start will. */
-  private async closeFailed(scope: TenantScope, active: ActiveRun, error: AppError): Promise<RunResult> {
+  private async closeFailed(
+    scope: TenantScope,
+    active: ActiveRun,
+    recorder: TurnRecorder,
+    error: AppError,
+  ): Promise<RunResult> {
     const now = this.deps.clock.nowMs();
-    const errorMessage = `⚠️ ${error.publicMessage}`;
-    const end = { state: "failed", stopReason: "error", errorCode: error.code, errorMessage } as const;
-    await scope.db
-      .write({
-        statements: [
-          endRun(active.run.run_id, end, now, false),
-          {
-            sql: "UPDATE sessions SET status = 'failed', run_ended_at_ms = ?, updated_at_ms = ? WHERE key = ?",
-            params: [now, now, active.run.session_key],
-          },
-        ],
-      })
-      .catch((thrown: unknown) => this.deps.log.error({ err: thrown }, "a failed run could not be closed"));
+    const errorMessage = error.publicMessage.startsWith("⚠️")
+      ? error.publicMessage
+      : `⚠️ ${error.publicMessage}`;
+    const statements = failedStatements(active, error, errorMessage, recorder.owed(), now);
+    const store = async () => void (await scope.db.write({ statements }));
+    const settle = await store().then(
+      () => undefined,
+      (thrown: unknown) => {
+        this.deps.log.error({ err: thrown }, "a failed run could not be closed; it is tried again");
+        return () => store().then(() => this.announce(scope, active, { phase: "end" }));
+      },
+    );
     active.stream.lifecycle({ phase: "error", error: errorMessage, endedAt: now });
     active.stream.failed(errorMessage, { code: error.code });
-    await this.announce(scope, active, { phase: "end", runId: active.run.run_id }).catch(() => undefined);
+    await this.announce(scope, active, { phase: "end", runId: active.run.run_id });
     const usage = { inputTokens: 0, outputTokens: 0 };
     return {
       status: "failed",
@@ -230,13 +237,50 @@ export class Turns {
       errorMessage,
       usage,
       endedAtMs: now,
+      settle,
     };
   }
 
+  /** Tell that the session changed. What is stored is stored: a lost announcement fails nothing. */
   private async announce(scope: TenantScope, active: ActiveRun, why: Record<string, unknown>): Promise<void> {
-    const row = await this.deps.sessions.find(scope, active.run.session_key);
-    if (row !== undefined) await this.deps.announcer.changed(scope, row, why);
+    try {
+      const row = await this.deps.sessions.find(scope, active.run.session_key);
+      if (row?.session_id === active.run.session_id) await this.deps.announcer.changed(scope, row, why);
+    } catch (thrown) {
+      this.deps.log.warn({ err: thrown }, "a change of a session was not announced");
+    }
   }
+
+  private async announceRow(
+    scope: TenantScope,
+    row: TranscriptRow & { sessionId: SessionId },
+  ): Promise<void> {
+    try {
+      const session = await this.deps.sessions.findBySessionId(scope, row.sessionId);
+      if (session !== undefined) await this.deps.announcer.message(scope, session, row);
+    } catch (thrown) {
+      this.deps.log.warn({ err: thrown }, "a message was not announced");
+    }
+  }
+}
+
+/** The batch that ends a run which broke: what it used is paid for, and those who joined it end with it. */
+function failedStatements(
+  { run, joined }: ActiveRun,
+  error: AppError,
+  errorMessage: string,
+  owed: readonly Statement[],
+  nowMs: number,
+): Statement[] {
+  const end = { state: "failed", stopReason: "error", errorCode: error.code, errorMessage } as const;
+  return [
+    ...[run, ...joined].map((one) => endRun(one.run_id, end, nowMs, false)),
+    ...owed,
+    {
+      sql: "UPDATE sessions SET status = 'failed', run_ended_at_ms = ?, updated_at_ms = ? WHERE key = ? AND session_id = ?",
+      params: [nowMs, nowMs, run.session_key, run.session_id],
+    },
+  ];
 }
 
 /** What the model is told of the past: the newest summary, and all rows after what it sums up. */

@@ -114,12 +114,12 @@ export class HttpServer {
   private async handle(route: Route, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const { ingress } = request;
     if (ingress === null) throw new AppError("internal", "The request was not looked at.");
-    const call = this.call(route, request, reply, ingress);
+    const call = this.call(request, reply, ingress);
     const answer = await this.authorised(route, request, ingress, call);
     return this.send(reply, ingress, answer);
   }
 
-  /** Apply the route's policy, then call it. */
+  /** Apply the route's policy, read the body, call the route. ORDER: strangers learn nothing of what it takes. */
   private async authorised(
     route: Route,
     request: FastifyRequest,
@@ -131,7 +131,7 @@ export class HttpServer {
         // SECURITY: also without a cookie: a foreign page must not sign a browser in as somebody else.
         if (call.sessionCookie !== null || call.headers["origin"] !== undefined)
           assertSameOrigin(request.raw, ingress);
-        return route.handler(call);
+        return route.handler({ ...call, body: readBody(route, request) });
       case "metrics":
         if (!equalConstantTime(readBearer(request.raw) ?? "", this.deps.metricsToken)) {
           throw new AppError(
@@ -139,12 +139,12 @@ export class HttpServer {
             "Metrics need their own token, see `metrics-token` in the state folder.",
           );
         }
-        return route.handler(call);
+        return route.handler({ ...call, body: readBody(route, request) });
       case "browser": {
         const user = await this.deps.callers.user(request.raw, ingress);
         if (user === null) throw new AppError("unauthenticated", "Sign in first.");
         assertSameOrigin(request.raw, ingress);
-        return route.handler({ ...call, user });
+        return route.handler({ ...call, body: readBody(route, request), user });
       }
       case "tenant": {
         const caller = await this.deps.callers.inTenant(request.raw, ingress);
@@ -153,7 +153,8 @@ export class HttpServer {
           throw new AppError("forbidden", `missing scope: ${route.policy.scope}`);
         }
         const tenant = this.deps.door.scope(caller.tenant);
-        const full: TenantRouteCall<unknown> = { ...call, tenant, principal, user: caller.user };
+        const body = readBody(route, request);
+        const full: TenantRouteCall<unknown> = { ...call, body, tenant, principal, user: caller.user };
         const context = { tenantId: tenant.tenantId, principal, requestId: request.id };
         return runInContext(context, () => route.handler(full));
       }
@@ -162,21 +163,12 @@ export class HttpServer {
     }
   }
 
-  private call(
-    route: Route,
-    request: FastifyRequest,
-    reply: FastifyReply,
-    ingress: Ingress,
-  ): RouteCall<unknown> {
+  private call(request: FastifyRequest, reply: FastifyReply, ingress: Ingress): RouteCall<unknown> {
     const gone = new AbortController();
     reply.raw.on("close", () => gone.abort());
-    const parsed = route.body?.safeParse(request.body);
-    if (parsed !== undefined && !parsed.success) {
-      throw new AppError("invalid_request", `invalid body: ${describeIssues(parsed.error.issues)}`);
-    }
     return {
       requestId: request.id,
-      body: parsed?.data,
+      body: undefined,
       params: request.params as Record<string, string>,
       query: onlyTexts(request.query as Record<string, unknown>),
       headers: onlyTexts(request.headers),
@@ -216,6 +208,12 @@ export class HttpServer {
       .header("content-type", "application/json; charset=utf-8")
       .send(JSON.stringify(errorBody(error, request.id)));
   }
+}
+
+function readBody(route: Route, request: FastifyRequest): unknown {
+  const parsed = route.body?.safeParse(request.body);
+  if (parsed === undefined || parsed.success) return parsed?.data;
+  throw new AppError("invalid_request", `invalid body: ${describeIssues(parsed.error.issues)}`);
 }
 
 /** The one form of errors by HTTP; `type` is for OpenAI's clients. */

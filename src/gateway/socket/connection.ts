@@ -190,6 +190,8 @@ export class Connection implements Member, ConnectionHandle {
   // --- frames ---
 
   private receive(data: RawData, isBinary: boolean): void {
+    // SECURITY: a peer that was told to go may go on sending; nothing of it is read or kept.
+    if (this.socket.readyState !== this.socket.OPEN) return;
     const bytes = data as Buffer;
     if (this.open === undefined) {
       this.handshake(isBinary ? bytes.toString("utf8") : bytes.toString());
@@ -205,7 +207,7 @@ export class Connection implements Member, ConnectionHandle {
       return;
     }
     const read = this.read(text);
-    if (read === undefined || read.kind === "not-json") return this.socket.close(1000);
+    if (read.kind === "not-json") return this.socket.close(1000);
     if (read.kind === "not-a-request") return this.socket.close(1008, "invalid request frame");
     if (read.kind === "malformed")
       return this.refuse(read.id, { code: "INVALID_REQUEST", message: read.problem }, 1008);
@@ -254,7 +256,7 @@ export class Connection implements Member, ConnectionHandle {
 
   private request(text: string, open: Open): void {
     const read = this.read(text);
-    if (read === undefined || read.kind === "not-json" || read.kind === "not-a-request") return;
+    if (read.kind === "not-json" || read.kind === "not-a-request") return;
     if (read.kind === "malformed") {
       this.outbound.send(writeError(read.id, { code: "INVALID_REQUEST", message: read.problem }));
       return;
@@ -313,12 +315,13 @@ export class Connection implements Member, ConnectionHandle {
     this.outbound.send(writeError(frame.id, toWireError(error, requestId), error.payload));
   }
 
-  /** Read a frame; depth and prototype attacks are answered like any other garbage: not at all. */
-  private read(text: string): ReturnType<typeof readFrame> | undefined {
+  /** Read a frame; JSON that nests too deep or holds prototype keys is refused under no id of its own. */
+  private read(text: string): ReturnType<typeof readFrame> {
     try {
       return readFrame(text);
-    } catch {
-      return undefined;
+    } catch (thrown) {
+      const problem = `invalid request frame: ${toAppError(thrown).publicMessage}`;
+      return { kind: "malformed", id: "invalid", problem };
     }
   }
 

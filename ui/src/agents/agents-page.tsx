@@ -2,7 +2,7 @@
 import { ArrowLeft, Bot, Plus } from "lucide-react";
 import { useState } from "react";
 import { Link, useLocation } from "wouter";
-import { agentName } from "../chat/model-menu.tsx";
+import { agentName } from "../composer/model-menu.tsx";
 import { useAgents } from "../gateway/use-call.ts";
 import type { AgentRow, AgentsPage as AgentsAnswer } from "../gateway/wire.ts";
 import { useWords } from "../i18n/words-context.tsx";

@@ -11,6 +11,16 @@ interface FileAnswer {
   file: { name: string; missing: boolean; content?: string };
 }
 
+/** Lets the browser ask before unsaved words are lost with the page. */
+function useLeaveWarning(dirty: boolean) {
+  useEffect(() => {
+    if (!dirty) return;
+    const warn = (event: BeforeUnloadEvent) => event.preventDefault();
+    window.addEventListener("beforeunload", warn);
+    return () => window.removeEventListener("beforeunload", warn);
+  }, [dirty]);
+}
+
 /** An editor with save (also Ctrl/Cmd-S); reports whether there is something unsaved. */
 export function FileEditor(props: { agentId: string; name: string; onDirty: (dirty: boolean) => void }) {
   const words = useWords();
@@ -24,12 +34,7 @@ export function FileEditor(props: { agentId: string; name: string; onDirty: (dir
   const stored = answer.data?.file.content ?? "";
   const dirty = text !== undefined && text !== stored;
   useEffect(() => onDirty(dirty), [dirty, onDirty]);
-  useEffect(() => {
-    if (!dirty) return;
-    const warn = (event: BeforeUnloadEvent) => event.preventDefault();
-    window.addEventListener("beforeunload", warn);
-    return () => window.removeEventListener("beforeunload", warn);
-  }, [dirty]);
+  useLeaveWarning(dirty);
   if (answer.isError) {
     return (
       <div className="p-4">

@@ -1,6 +1,9 @@
 /** A conversation page, new or known. Owns: which session is shown and the keys of the page. Refuses to know: the parts' insides. */
 import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { Link, useLocation } from "wouter";
+import type { Attachment } from "../composer/attachments.ts";
+import { Composer } from "../composer/composer.tsx";
+import { AgentMenu, agentName, ModelMenu } from "../composer/model-menu.tsx";
 import { useLink, useScope, useTenant } from "../gateway/tenant-context.tsx";
 import { useAgents, useModels } from "../gateway/use-call.ts";
 import { DEMO_PROVIDER } from "../gateway/wire.ts";
@@ -10,10 +13,9 @@ import { Empty, Problem, Skeleton } from "../parts/states.tsx";
 import { useToast } from "../parts/toasts.tsx";
 import { joinKey, newSessionKey, sessionPath, titleOf } from "../sessions/session-key.ts";
 import { TopBar } from "../shell/top-bar.tsx";
+import { useTitle } from "../shell/use-title.ts";
 import type { ChatRoom, RoomState } from "./chat-room.ts";
-import { Composer } from "./composer.tsx";
 import { Conversation } from "./conversation.tsx";
-import { AgentMenu, agentName, ModelMenu } from "./model-menu.tsx";
 
 interface RoomPageProps {
   room: ChatRoom;
@@ -153,8 +155,8 @@ function RoomPage(props: RoomPageProps) {
   useChatKeys(busy, stop, fieldRef);
   useReadMark(room, state, mayWrite);
   const [, navigate] = useLocation();
-  const send = (text: string) => {
-    room.send(text);
+  const send = (text: string, attachments: readonly Attachment[]) => {
+    room.send(text, attachments);
     if (fresh) navigate(sessionPath(room.key));
   };
   // biome-ignore lint/correctness/useExhaustiveDependencies: each conversation begins with the composer focused
@@ -162,6 +164,7 @@ function RoomPage(props: RoomPageProps) {
     if (window.matchMedia("(pointer: fine)").matches) fieldRef.current?.focus();
   }, [room]);
   const title = titleOf(state.session) ?? words.list.untitled;
+  useTitle(fresh ? undefined : title);
   const demo = useDemo(state);
   return (
     <div className="flex h-full min-h-0 flex-col">

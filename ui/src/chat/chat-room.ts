@@ -3,12 +3,13 @@
  * Refuses to know: how anything looks and which page shows it.
  */
 import { GatewayProtocolRequestError } from "@openclaw/gateway-client/browser";
+import type { Attachment } from "../composer/attachments.ts";
 import type { TenantConnection } from "../gateway/connection.ts";
 import { newId } from "../gateway/new-id.ts";
 import type { AgentEvent, ChatEvent, HistoryPage, SessionRow, TranscriptRow } from "../gateway/wire.ts";
 import { applyAgentEvent, applyChatEvent, type LiveRun, startRun, textOf, toolsOfRows } from "./live-run.ts";
 import { loadOutgoing, type Outgoing, saveOutgoing } from "./outgoing.ts";
-import { lastUserIndex, takeOlder, takeRow, takeTail } from "./transcript-rows.ts";
+import { holdsAnswer, localRows, takeOlder, takeRow, takeTail } from "./transcript-rows.ts";
 
 /** A snapshot of a conversation; a new object on each change. */
 export interface RoomState {
@@ -114,20 +115,22 @@ export class ChatRoom {
   }
 
   /** Shows a message at once and sends it; it survives a lost connection and a reload. */
-  send(text: string): void {
+  send(text: string, attachments: readonly Attachment[] = []): void {
     if (this.onFirst) {
       this.onFirst();
       this.onFirst = undefined;
       void this.connection.call("sessions.messages.subscribe", { key: this.key }).catch(() => undefined);
     }
-    const item: Outgoing = { idempotencyKey: newId(), text, atMs: Date.now(), state: "waiting" };
+    const item: Outgoing = { idempotencyKey: newId(), text, attachments, atMs: Date.now(), state: "waiting" };
     this.setOutgoing([...this.state.outgoing, item]);
     this.sendWaiting();
   }
 
-  /** Tries a failed message again. A conflict needs a new key; anything else is safe under the old one. */
+  /** Tries a failed message again, under its old key so that it cannot arrive twice; a conflict needs a new key. */
   retry(idempotencyKey: string): void {
-    this.changeOutgoing(idempotencyKey, { state: "waiting", idempotencyKey: newId() });
+    const item = this.state.outgoing.find((other) => other.idempotencyKey === idempotencyKey);
+    const next = isKeyConflict(item?.failure) ? newId() : idempotencyKey;
+    this.changeOutgoing(idempotencyKey, { state: "waiting", idempotencyKey: next });
     this.sendWaiting();
   }
 
@@ -194,18 +197,24 @@ export class ChatRoom {
   private takeHistory(page: HistoryPage): void {
     const replaced = page.sessionId !== undefined && page.sessionId !== this.sessionId;
     this.sessionId = page.sessionId ?? this.sessionId;
-    const rows = takeTail(replaced ? [] : this.state.rows, page.messages);
-    if (rows.length <= page.messages.length) this.olderOffset = page.nextOffset ?? page.messages.length;
-    const older = rows.length > page.messages.length;
+    let rows = takeTail(replaced ? [] : this.state.rows, page.messages);
+    const older = page.messages.length > 0 && rows[0] !== page.messages[0];
+    if (!older) this.olderOffset = page.nextOffset ?? page.messages.length;
     let outgoing: readonly Outgoing[] = withQueued(this.state.outgoing, page);
     for (const row of rows) if (row.role === "user") outgoing = withoutRow(outgoing, row);
+    const run = this.runAfter(page, rows);
+    if (run?.ended) {
+      const asked = outgoing.find((item) => item.idempotencyKey === run.runId);
+      outgoing = outgoing.filter((item) => item !== asked);
+      rows = [...rows, ...localRows(run, asked?.text, rows)];
+    }
     this.set({
       phase: "ready",
       failure: undefined,
       rows,
       hasMore: older ? this.state.hasMore : page.hasMore === true,
       session: page.sessionInfo ?? this.state.session,
-      run: this.runAfter(page, rows),
+      run: run?.ended ? undefined : run,
     });
     if (outgoing !== this.state.outgoing) this.setOutgoing(outgoing);
   }
@@ -223,8 +232,7 @@ export class ChatRoom {
       return { ...known, tools, text: text.length > known.text.length ? text : known.text };
     }
     if (!run?.ended) return this.hasAccepted() ? run : undefined;
-    const answered = rows.slice(lastUserIndex(rows) + 1).some((row) => row.role === "assistant");
-    return answered ? undefined : run;
+    return holdsAnswer(rows, run.runId) ? undefined : run;
   }
 
   private hasAccepted(): boolean {
@@ -249,6 +257,7 @@ export class ChatRoom {
       await this.connection.call("chat.send", {
         sessionKey: this.key,
         message: item.text,
+        ...(item.attachments.length > 0 ? { attachments: item.attachments.map(toWire) } : {}),
         deliver: false,
         idempotencyKey: item.idempotencyKey,
       });
@@ -309,9 +318,27 @@ function withQueued(outgoing: readonly Outgoing[], page: HistoryPage): readonly 
   const queued = (page.pendingInputs?.items ?? []).flatMap((item): Outgoing[] => {
     if (!item.runId || known.has(item.runId)) return [];
     const text = textOf(item.message?.content);
-    return [{ idempotencyKey: item.runId, text, atMs: item.acceptedAt ?? Date.now(), state: "accepted" }];
+    return [
+      {
+        idempotencyKey: item.runId,
+        text,
+        attachments: [],
+        atMs: item.acceptedAt ?? Date.now(),
+        state: "accepted",
+      },
+    ];
   });
   return queued.length > 0 ? [...outgoing, ...queued] : outgoing;
+}
+
+function isKeyConflict(failure: Error | undefined): boolean {
+  if (!(failure instanceof GatewayProtocolRequestError)) return false;
+  const { reason, code } = (failure.details ?? {}) as { reason?: unknown; code?: unknown };
+  return reason === "chat-request-conflict" || code === "idempotency_conflict";
+}
+
+function toWire({ type, mimeType, fileName, content }: Attachment) {
+  return { type, mimeType, fileName, content };
 }
 
 function asError(error: unknown): Error {

@@ -98,7 +98,9 @@ export function Conversation(props: ConversationProps) {
   const actions = useTurnActions(props);
   const busy = state.run !== undefined && !state.run.ended;
   const lastTurn = turns.length - 1;
-  const quiet = !state.run && state.outgoing.length === 0;
+  // The server does not give files back, so a message with files cannot be asked again from here.
+  const hasFiles = turns.findLast((turn) => turn.kind === "user")?.files.length;
+  const quiet = !state.run && state.outgoing.length === 0 && !hasFiles;
   const own = state.outgoing.filter((item) => item.idempotencyKey === runId);
   const others = state.outgoing.filter((item) => item.idempotencyKey !== runId);
   const outgoing = (item: (typeof own)[number], behindRun: boolean) => (

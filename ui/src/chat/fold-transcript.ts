@@ -7,7 +7,7 @@ export type TurnPart = RunPart | { kind: "thinking"; text: string };
 
 /** One block of the conversation. `signature` changes exactly when the content does. */
 export type Turn =
-  | { kind: "user"; id: string; signature: string; text: string; atMs: number; images: number }
+  | { kind: "user"; id: string; signature: string; text: string; atMs: number; files: string[] }
   | {
       kind: "assistant";
       id: string;
@@ -78,6 +78,10 @@ function isAssistantSide(row: TranscriptRow): boolean {
   return row.role === "assistant" || row.role === "toolResult" || row.role === "tool";
 }
 
+function fileNameOf(file: { mimeType?: string; fileName?: string }): string | undefined {
+  return file.fileName ?? file.mimeType;
+}
+
 function startTurn(row: TranscriptRow, id: string): AssistantTurn {
   return { kind: "assistant", id, signature: "", parts: [], atMs: row.timestamp ?? 0, aborted: false };
 }
@@ -90,9 +94,11 @@ export function foldTranscript(rows: readonly TranscriptRow[]): Turn[] {
     if (row.role === "user") {
       const inline =
         typeof row.content === "string" ? [] : row.content.filter((part) => part.type === "image");
-      const images = inline.length + (row.attachments?.length ?? 0);
+      const files = [...inline.map((part) => part.mimeType), ...(row.attachments ?? []).map(fileNameOf)].map(
+        (name) => name ?? "file",
+      );
       const text = textOf(row.content);
-      turns.push({ kind: "user", id, signature: id, text, atMs: row.timestamp ?? 0, images });
+      turns.push({ kind: "user", id, signature: id, text, atMs: row.timestamp ?? 0, files });
     } else if (isAssistantSide(row)) {
       const last = turns.at(-1);
       const turn = last?.kind === "assistant" ? last : startTurn(row, id);

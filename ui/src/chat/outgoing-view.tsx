@@ -1,4 +1,5 @@
 /** Messages the server has not taken yet. Owns: their looks and ways out. Refuses to know: how they are sent. */
+import { FileNames } from "../composer/attachment-tray.tsx";
 import { useWords } from "../i18n/words-context.tsx";
 import { Button } from "../parts/button.tsx";
 import { Problem } from "../parts/states.tsx";
@@ -27,7 +28,11 @@ export function OutgoingView(props: OutgoingProps) {
   return (
     <article className="grid grid-cols-1 gap-1">
       <h2 className="sr-only">{words.chat.you}</h2>
-      <Bubble text={item.text} muted={item.state !== "accepted"} />
+      <Bubble text={item.text} muted={item.state !== "accepted"}>
+        <FileNames
+          names={item.attachments.map((file) => ({ name: file.fileName, sizeBytes: file.sizeBytes }))}
+        />
+      </Bubble>
       {note ? <p className="px-1 text-right text-xs text-ink-3">{note}</p> : null}
       {item.state === "failed" ? (
         <div className="grid justify-items-end gap-2">

@@ -1,9 +1,12 @@
 /** Messages on their way to the server. Owns: their state and their survival of a reload. Refuses to know: the socket. */
 
+import type { Attachment } from "../composer/attachments.ts";
+
 /** One message the server has not yet put into the transcript. */
 export interface Outgoing {
   idempotencyKey: string;
   text: string;
+  attachments: readonly Attachment[];
   atMs: number;
   state: "waiting" | "sending" | "accepted" | "failed";
   failure?: Error;
@@ -35,15 +38,21 @@ export function loadOutgoing(slug: string, sessionKey: string): Outgoing[] {
     const stored = JSON.parse(readText(boxKey(slug, sessionKey)) ?? "[]") as Outgoing[];
     return stored
       .filter((item) => typeof item.text === "string" && typeof item.idempotencyKey === "string")
-      .map(({ idempotencyKey, text, atMs }) => ({ idempotencyKey, text, atMs, state: "waiting" as const }));
+      .map(({ idempotencyKey, text, atMs }) => ({
+        idempotencyKey,
+        text,
+        atMs,
+        attachments: [],
+        state: "waiting" as const,
+      }));
   } catch {
     return [];
   }
 }
 
-/** Keeps what has not been accepted. */
+/** Keeps what has not been accepted. Files are too large for this store; a message with files lives in its tab only. */
 export function saveOutgoing(slug: string, sessionKey: string, items: readonly Outgoing[]): void {
-  const kept = items.filter((item) => item.state !== "accepted");
+  const kept = items.filter((item) => item.state !== "accepted" && item.attachments.length === 0);
   const plain = kept.map(({ idempotencyKey, text, atMs }) => ({ idempotencyKey, text, atMs }));
   writeText(boxKey(slug, sessionKey), plain.length > 0 ? JSON.stringify(plain) : undefined);
 }

@@ -1,14 +1,15 @@
 /** One block of the conversation: a person's message or an answer. Owns: its looks and its actions. Refuses to know: the server. */
 import { CircleAlert, PencilLine, RotateCcw } from "lucide-react";
 import { memo, type ReactNode } from "react";
+import { FileNames } from "../composer/attachment-tray.tsx";
 import { DEMO_PROVIDER } from "../gateway/wire.ts";
 import { useFormats } from "../i18n/formats.ts";
 import { useWords } from "../i18n/words-context.tsx";
+import { Markdown } from "../markdown/markdown.tsx";
 import { Badge } from "../parts/badge.tsx";
 import { Button, IconButton } from "../parts/button.tsx";
 import { CopyButton } from "../parts/copy-button.tsx";
 import type { Turn, TurnPart } from "./fold-transcript.ts";
-import { Markdown } from "./markdown.tsx";
 import { ToolLine } from "./tool-line.tsx";
 
 type UserTurn = Extract<Turn, { kind: "user" }>;
@@ -52,9 +53,7 @@ function UserView(props: { turn: UserTurn; actions: TurnActions }) {
     <article className="group grid grid-cols-1 gap-1">
       <h2 className="sr-only">{words.chat.you}</h2>
       <Bubble text={turn.text}>
-        {turn.images > 0 ? (
-          <span className="mt-1 block text-s text-ink-2">{words.chat.images(turn.images)}</span>
-        ) : null}
+        <FileNames names={turn.files.map((name) => ({ name }))} />
       </Bubble>
       <TurnBar end>
         <Clock atMs={turn.atMs} />

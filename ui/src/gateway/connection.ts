@@ -23,6 +23,8 @@ export interface LinkState {
   methods: ReadonlySet<string>;
   defaultAgentId: string;
   serverVersion: string;
+  /** Largest frame the server takes. */
+  maxPayloadBytes: number;
   failure: string | undefined;
 }
 
@@ -38,6 +40,7 @@ const SCOPES = [
 ];
 const HANDSHAKE_TIMEOUT_MS = 15_000;
 const DEFAULT_TICK_MS = 30_000;
+const DEFAULT_PAYLOAD_BYTES = 25 * 1024 * 1024;
 const MAX_REFUSALS = 2;
 const TERMINAL: readonly LinkPhase[] = ["signed_out", "no_tenant", "refused"];
 
@@ -80,6 +83,7 @@ export class TenantConnection {
       methods: new Set(),
       defaultAgentId: "main",
       serverVersion: "",
+      maxPayloadBytes: DEFAULT_PAYLOAD_BYTES,
       failure: undefined,
     };
     this.client = this.createClient();
@@ -206,6 +210,7 @@ export class TenantConnection {
       methods: new Set(hello.features?.methods ?? []),
       defaultAgentId: defaults?.defaultAgentId ?? "main",
       serverVersion: hello.server?.version ?? "",
+      maxPayloadBytes: hello.policy?.maxPayload ?? DEFAULT_PAYLOAD_BYTES,
       failure: undefined,
     });
     this.announceReady();

@@ -4,6 +4,7 @@ import type { Plural } from "./plural.ts";
 const count = (n: number): string => new Intl.NumberFormat("en").format(n);
 const plural: Plural = (n, one, other) => `${count(n)} ${n === 1 ? one : other}`;
 
+/** English. */
 export const en = {
   product: { name: "Creel", tagline: "Your assistants, in your own house." },
   nav: {
@@ -148,7 +149,15 @@ export const en = {
     failed: "The conversation could not be loaded",
     empty: "Nothing here yet",
     emptyHint: "Write the first message below.",
-    images: (n: number) => plural(n, "attachment", "attachments"),
+    attach: "Add files",
+    files: "Files to send",
+    removeFile: (name: string) => `Remove ${name}`,
+    refused: {
+      too_large: (name: string) => `“${name}” is too large: a file has at most 6 MB.`,
+      too_many: (name: string) => `“${name}” was left out: a message has at most 16 files.`,
+      message_full: (name: string) => `“${name}” was left out: this message is full. Send it in another one.`,
+      unreadable: (name: string) => `“${name}” could not be read.`,
+    },
     summarized: "Earlier messages were summarized to make room",
     enterHint: "Enter sends, Shift+Enter starts a new line",
     tokens: (n: number) => `${count(n)} tokens in context`,
@@ -268,7 +277,7 @@ export const en = {
     profile: "Profile",
     appearance: "Appearance",
     tokens: "Access tokens",
-    providers: "Model providers",
+    providers: "Models",
     displayName: "Display name",
     displayNameHint: "How others in your organizations see you.",
     language: "Language",

@@ -13,6 +13,7 @@ export interface Formats {
   dayTime(date: Date): string;
   clock(date: Date): string;
   span(ms: number): string;
+  bytes(sizeBytes: number): string;
 }
 
 function moneyFormat(language: string): (dollars: number) => string {
@@ -31,6 +32,16 @@ function makeFormats(language: string, words: Words): Formats {
   const compact = new Intl.NumberFormat(language, { notation: "compact", maximumFractionDigits: 1 });
   const percent = new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 0 });
   const seconds = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
+  const kilobytes = new Intl.NumberFormat(language, {
+    style: "unit",
+    unit: "kilobyte",
+    maximumFractionDigits: 0,
+  });
+  const megabytes = new Intl.NumberFormat(language, {
+    style: "unit",
+    unit: "megabyte",
+    maximumFractionDigits: 1,
+  });
   const day = new Intl.DateTimeFormat(language, { dateStyle: "medium" });
   const dayTime = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
   const clock = new Intl.DateTimeFormat(language, { timeStyle: "short" });
@@ -42,6 +53,10 @@ function makeFormats(language: string, words: Words): Formats {
     day: (date) => day.format(date),
     dayTime: (date) => dayTime.format(date),
     clock: (date) => clock.format(date),
+    bytes: (size) =>
+      size < 1_000_000
+        ? kilobytes.format(Math.max(1, Math.round(size / 1_000)))
+        : megabytes.format(size / 1_000_000),
     span: (ms) => (ms < 1000 ? words.time.ms(Math.round(ms)) : words.time.seconds(seconds.format(ms / 1000))),
   };
 }

@@ -3,6 +3,7 @@ import type { Words } from "./en.ts";
 
 const count = (n: number): string => new Intl.NumberFormat("zh-CN").format(n);
 
+/** Simplified Chinese. */
 export const zhCN: Words = {
   product: { name: "Creel", tagline: "你的助手，住在你自己的家里。" },
   nav: {
@@ -142,7 +143,15 @@ export const zhCN: Words = {
     failed: "无法加载对话",
     empty: "这里还没有内容",
     emptyHint: "在下方写下第一条消息。",
-    images: (n) => `${count(n)} 个附件`,
+    attach: "添加文件",
+    files: "待发送的文件",
+    removeFile: (name) => `移除 ${name}`,
+    refused: {
+      too_large: (name) => `“${name}”过大：每个文件最多 6 MB。`,
+      too_many: (name) => `“${name}”未添加：每条消息最多 16 个文件。`,
+      message_full: (name) => `“${name}”未添加：此消息已满，请另发一条。`,
+      unreadable: (name) => `无法读取“${name}”。`,
+    },
     summarized: "为腾出空间，较早的消息已被总结",
     enterHint: "Enter 发送，Shift+Enter 换行",
     tokens: (n) => `上下文 ${count(n)} 个 token`,
@@ -261,7 +270,7 @@ export const zhCN: Words = {
     profile: "个人资料",
     appearance: "外观",
     tokens: "访问令牌",
-    providers: "模型提供方",
+    providers: "模型",
     displayName: "显示名称",
     displayNameHint: "组织中的其他人看到的名字。",
     language: "语言",

@@ -1,6 +1,7 @@
 /** The frame of a page that is not a chat: bar, title, column. Owns: spacing. Refuses to know: the page. */
 import type { ReactNode } from "react";
 import { TopBar } from "../shell/top-bar.tsx";
+import { useTitle } from "../shell/use-title.ts";
 
 /** A scrolling page with a title. */
 export function PageFrame(props: {
@@ -9,6 +10,7 @@ export function PageFrame(props: {
   actions?: ReactNode;
   children: ReactNode;
 }) {
+  useTitle(props.title);
   return (
     <div className="flex h-full min-h-0 flex-col">
       <TopBar narrowOnly />

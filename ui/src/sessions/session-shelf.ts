@@ -202,7 +202,9 @@ export class SessionShelf {
     const before = this.find(row.key);
     // A search result must not grow rows that the search did not find.
     if (!before && this.state.search.trim()) return;
-    const merged = before ? { ...before, ...dropUndefined(row) } : row;
+    // A reset session begins anew under its old key; nothing of the row before may shine through.
+    const same = before !== undefined && (row.sessionId === undefined || before.sessionId === row.sessionId);
+    const merged = same ? { ...before, ...dropUndefined(row) } : row;
     const others = this.state.rows.filter((other) => other.key !== row.key);
     this.set({ rows: [...others, merged].sort(byRecency) });
   }

@@ -3,7 +3,13 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Plug, Plus } from "lucide-react";
 import { useState } from "react";
 import { useTenant } from "../gateway/tenant-context.tsx";
-import { deleteProvider, listProviders, type Provider, type ProviderModel } from "../http/tenant-settings.ts";
+import {
+  deleteProvider,
+  listProviders,
+  type PlatformProvider,
+  type Provider,
+  type ProviderModel,
+} from "../http/tenant-settings.ts";
 import { useWords } from "../i18n/words-context.tsx";
 import { Badge } from "../parts/badge.tsx";
 import { Button } from "../parts/button.tsx";
@@ -45,6 +51,84 @@ function OwnLine(props: { provider: Provider; onEdit: () => void; onDelete: () =
   );
 }
 
+function OwnSheet(props: {
+  providers: Provider[];
+  onEdit: (provider: Provider) => void;
+  onDelete: (provider: Provider) => void;
+}) {
+  const words = useWords();
+  return (
+    <Sheet>
+      <h2 className="px-4 pt-4 text-l font-semibold sm:px-6">{words.providers.own}</h2>
+      {props.providers.length === 0 ? (
+        <Empty
+          icon={<Plug size={28} aria-hidden />}
+          title={words.providers.empty}
+          hint={words.providers.emptyHint}
+        />
+      ) : (
+        <ul className="divide-y divide-line">
+          {props.providers.map((provider) => (
+            <OwnLine
+              key={provider.id}
+              provider={provider}
+              onEdit={() => props.onEdit(provider)}
+              onDelete={() => props.onDelete(provider)}
+            />
+          ))}
+        </ul>
+      )}
+    </Sheet>
+  );
+}
+
+function PlatformSheet(props: { providers: PlatformProvider[] }) {
+  const words = useWords();
+  if (props.providers.length === 0) return null;
+  return (
+    <Sheet className="grid gap-3 p-4 sm:p-6">
+      <div className="grid gap-1">
+        <h2 className="text-l font-semibold">{words.providers.platform}</h2>
+        <p className="text-s text-ink-2">{words.providers.platformHint}</p>
+      </div>
+      <ul className="grid gap-2">
+        {props.providers.map((provider) => (
+          <li key={provider.id} className="flex flex-wrap items-baseline gap-x-3 text-m">
+            <span className="font-medium">{provider.id}</span>
+            <span className="text-s text-ink-2">{modelNames(provider.models)}</span>
+          </li>
+        ))}
+      </ul>
+    </Sheet>
+  );
+}
+
+function EditDialog(props: {
+  editing: Provider | "new" | undefined;
+  onClose: () => void;
+  onSaved: () => void;
+}) {
+  const words = useWords();
+  const { editing } = props;
+  const known = editing === "new" ? undefined : editing;
+  return (
+    <Dialog
+      wide
+      open={editing !== undefined}
+      onClose={props.onClose}
+      title={known ? words.providers.editTitle(known.id) : words.providers.add}
+    >
+      {editing ? (
+        <ProviderForm
+          {...(known ? { provider: known } : {})}
+          onClose={props.onClose}
+          onSaved={props.onSaved}
+        />
+      ) : null}
+    </Dialog>
+  );
+}
+
 /** The providers tab. */
 export function ProvidersTab() {
   const words = useWords();
@@ -58,8 +142,10 @@ export function ProvidersTab() {
     await queries.invalidateQueries({ queryKey: ["tenant", slug, "models.list"] });
   };
   const close = () => setEditing(undefined);
-  const own = answer.data?.providers ?? [];
-  const platform = answer.data?.platform ?? [];
+  const saved = () => {
+    close();
+    void refresh();
+  };
   return (
     <div className="grid gap-4">
       <div className="flex flex-wrap items-center justify-between gap-4">
@@ -74,61 +160,12 @@ export function ProvidersTab() {
       ) : !answer.data ? (
         <Skeleton lines={5} label={words.settings.providers} />
       ) : (
-        <Sheet>
-          <h2 className="px-4 pt-4 text-l font-semibold sm:px-6">{words.providers.own}</h2>
-          {own.length === 0 ? (
-            <Empty
-              icon={<Plug size={28} aria-hidden />}
-              title={words.providers.empty}
-              hint={words.providers.emptyHint}
-            />
-          ) : (
-            <ul className="divide-y divide-line">
-              {own.map((provider) => (
-                <OwnLine
-                  key={provider.id}
-                  provider={provider}
-                  onEdit={() => setEditing(provider)}
-                  onDelete={() => setDoomed(provider)}
-                />
-              ))}
-            </ul>
-          )}
-        </Sheet>
+        <>
+          <OwnSheet providers={answer.data.providers} onEdit={setEditing} onDelete={setDoomed} />
+          <PlatformSheet providers={answer.data.platform} />
+        </>
       )}
-      {platform.length > 0 ? (
-        <Sheet className="grid gap-3 p-4 sm:p-6">
-          <div className="grid gap-1">
-            <h2 className="text-l font-semibold">{words.providers.platform}</h2>
-            <p className="text-s text-ink-2">{words.providers.platformHint}</p>
-          </div>
-          <ul className="grid gap-2">
-            {platform.map((provider) => (
-              <li key={provider.id} className="flex flex-wrap items-baseline gap-x-3 text-m">
-                <span className="font-medium">{provider.id}</span>
-                <span className="text-s text-ink-2">{modelNames(provider.models)}</span>
-              </li>
-            ))}
-          </ul>
-        </Sheet>
-      ) : null}
-      <Dialog
-        wide
-        open={editing !== undefined}
-        onClose={close}
-        title={editing && editing !== "new" ? words.providers.editTitle(editing.id) : words.providers.add}
-      >
-        {editing ? (
-          <ProviderForm
-            {...(editing === "new" ? {} : { provider: editing })}
-            onClose={close}
-            onSaved={() => {
-              close();
-              void refresh();
-            }}
-          />
-        ) : null}
-      </Dialog>
+      <EditDialog editing={editing} onClose={close} onSaved={saved} />
       <ConfirmDialog
         open={doomed !== undefined}
         onClose={() => setDoomed(undefined)}

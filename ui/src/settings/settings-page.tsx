@@ -36,6 +36,10 @@ export default function SettingsPage(props: { tab: string | undefined }) {
           {shown.map((other) => (
             <li key={other}>
               <Link
+                ref={(element: HTMLAnchorElement | null) => {
+                  // On a narrow page the open tab may lie beyond the edge.
+                  if (other === tab) element?.scrollIntoView({ block: "nearest", inline: "nearest" });
+                }}
                 href={other === "profile" ? "/settings" : `/settings/${other}`}
                 aria-current={other === tab ? "page" : undefined}
                 className={`quick -mb-px flex h-11 items-center border-b-2 px-3 text-m whitespace-nowrap focus-visible:outline-offset-[-4px] ${other === tab ? "border-accent font-semibold text-ink" : "border-transparent text-ink-2 hover:text-ink"}`}

@@ -13,16 +13,9 @@ import { PageFrame, Sheet } from "../parts/page-frame.tsx";
 import { Segmented } from "../parts/segmented.tsx";
 import { Empty, Problem, Skeleton } from "../parts/states.tsx";
 import { sessionPath, titleOf } from "../sessions/session-key.ts";
+import { downloadCsv } from "./download-csv.ts";
 import { type Measure, UsageChart } from "./usage-chart.tsx";
-import {
-  agentLines,
-  csvText,
-  daysOf,
-  downloadCsv,
-  modelLines,
-  sessionLines,
-  type UsageDay,
-} from "./usage-numbers.ts";
+import { agentLines, csvText, daysOf, modelLines, sessionLines, type UsageDay } from "./usage-numbers.ts";
 import { DayTable, LineTable } from "./usage-tables.tsx";
 
 const PERIODS = ["7", "30", "90"] as const;

@@ -8,10 +8,12 @@ import {
   useLayoutEffect,
   useState,
 } from "react";
+import { loadDraft, saveDraft } from "../chat/outgoing.ts";
 import { useWords } from "../i18n/words-context.tsx";
 import { IconButton } from "../parts/button.tsx";
+import { AttachButton, TrayView, useTray } from "./attachment-tray.tsx";
+import type { Attachment } from "./attachments.ts";
 import { CommandList, useCommandMatches } from "./command-list.tsx";
-import { loadDraft, saveDraft } from "./outgoing.ts";
 
 const MAX_CHARS = 100_000;
 const MAX_HEIGHT_PX = 240;
@@ -26,7 +28,7 @@ interface ComposerProps {
   /** Words put into the composer from outside; a new object each time. */
   seed: { text: string } | undefined;
   fieldRef: RefObject<HTMLTextAreaElement | null>;
-  onSend: (text: string) => void;
+  onSend: (text: string, attachments: readonly Attachment[]) => void;
   onStop: () => void;
   children?: ReactNode;
 }
@@ -100,12 +102,14 @@ export function Composer(props: ComposerProps) {
   const [text, write] = useDraft(props);
   useGrowing(props.fieldRef, text);
   const commands = useCommandMatches(props.agentId, text);
+  const tray = useTray();
   const tooLong = text.length > MAX_CHARS;
+  const empty = !text.trim() && tray.items.length === 0;
   const send = () => {
-    const message = text.trim();
-    if (!message || tooLong || !props.mayWrite) return;
+    if (empty || tooLong || !props.mayWrite) return;
     write("");
-    props.onSend(message);
+    tray.clear();
+    props.onSend(text.trim(), tray.items);
   };
   const onKeyDown = (event: KeyboardEvent<HTMLTextAreaElement>) => {
     if (commands.onKeyDown(event, write)) return;
@@ -117,7 +121,13 @@ export function Composer(props: ComposerProps) {
   return (
     <div className="no-print relative mx-auto w-full max-w-(--column) px-3 pb-[max(12px,env(safe-area-inset-bottom))] sm:px-6">
       <CommandList matches={commands} onPick={(command) => write(`${command} `)} />
-      <div className="quick rounded-huge border border-line-strong bg-card shadow-2 focus-within:border-accent">
+      {/* biome-ignore lint/a11y/noStaticElementInteractions: dropping files has the button below as its equal */}
+      <div
+        className="quick rounded-huge border border-line-strong bg-card shadow-2 focus-within:border-accent"
+        onDrop={tray.onDrop}
+        onDragOver={(event) => event.preventDefault()}
+      >
+        <TrayView tray={tray} />
         <textarea
           ref={props.fieldRef}
           rows={1}
@@ -132,11 +142,13 @@ export function Composer(props: ComposerProps) {
           className="block max-h-60 min-h-12 w-full resize-none rounded-t-huge bg-transparent px-5 pt-4 pb-1 text-[16px] leading-6 outline-none sm:text-l"
           onChange={(event) => write(event.target.value)}
           onKeyDown={onKeyDown}
+          onPaste={tray.onPaste}
         />
         <div className="flex items-center gap-1 px-2 pb-2">
+          {props.mayWrite ? <AttachButton tray={tray} /> : null}
           {props.children}
           <span className="flex-1" />
-          <SendButton busy={props.busy} empty={!text.trim()} onSend={send} onStop={props.onStop} />
+          <SendButton busy={props.busy} empty={empty} onSend={send} onStop={props.onStop} />
         </div>
       </div>
       <p id="composer-hint" className={tooLong ? "px-2 pt-1 text-xs text-danger" : "sr-only"}>

@@ -8,7 +8,7 @@ import { Badge } from "../parts/badge.tsx";
 import { Menu, MenuItem, MenuLabel } from "../parts/menu.tsx";
 
 const TRIGGER =
-  "quick flex h-9 min-w-0 items-center gap-1.5 rounded-medium px-2.5 text-s text-ink-2 hover:bg-hover hover:text-ink";
+  "quick flex h-9 min-w-0 items-center gap-1.5 rounded-medium px-1.5 text-s sm:px-2.5 text-ink-2 hover:bg-hover hover:text-ink";
 
 function modelName(model: ModelRow | undefined, fallback: string): string {
   return model ? (model.name ?? model.id) : fallback;
@@ -36,7 +36,7 @@ export function ModelMenu(props: ModelMenuProps) {
       trigger={
         <button type="button" className={TRIGGER}>
           <span className="sr-only">{words.chat.model}: </span>
-          <Sparkles size={16} aria-hidden className="shrink-0" />
+          <Sparkles size={16} aria-hidden className="shrink-0 max-sm:hidden" />
           {demo ? (
             <Badge tone="willow">{words.chat.demoBadge}</Badge>
           ) : (
@@ -79,7 +79,7 @@ export function AgentMenu(props: { agentId: string; onPick: (agentId: string) =>
       trigger={
         <button type="button" className={TRIGGER}>
           <span className="sr-only">{words.chat.agent}: </span>
-          <Bot size={16} aria-hidden className="shrink-0" />
+          <Bot size={16} aria-hidden className="shrink-0 max-sm:hidden" />
           <span className="truncate">{agentName(agents, props.agentId)}</span>
           <ChevronDown size={14} aria-hidden className="shrink-0" />
         </button>

@@ -1,0 +1,156 @@
+/** The Control UI's pure rules: what a transcript becomes, what a page replaces, what a spreadsheet may see. */
+import { describe, expect, it } from "vitest";
+import { foldTranscript } from "../../ui/src/chat/fold-transcript.ts";
+import { applyAgentEvent, applyChatEvent, runParts, startRun } from "../../ui/src/chat/live-run.ts";
+import { holdsAnswer, localRows, takeRow, takeTail } from "../../ui/src/chat/transcript-rows.ts";
+import type { TranscriptRow } from "../../ui/src/gateway/wire.ts";
+import { groupSessions } from "../../ui/src/sessions/group-sessions.ts";
+import { joinKey, sessionPath, splitKey, titleOf } from "../../ui/src/sessions/session-key.ts";
+import { csvCell, csvText, daysOf } from "../../ui/src/usage/usage-numbers.ts";
+
+function row(seq: number, role: string, text: string, runId?: string): TranscriptRow {
+  const id = `r${seq}`;
+  return {
+    role,
+    content: [{ type: "text", text }],
+    __openclaw: { id, seq, ...(runId === undefined ? {} : { runId }) },
+  };
+}
+
+const seqs = (rows: readonly TranscriptRow[]) => rows.map((one) => one.__openclaw?.seq);
+
+describe("a page of history", () => {
+  it("replaces the rows it covers and keeps the ones before it", () => {
+    const before = [row(1, "user", "a"), row(2, "assistant", "b"), row(3, "user", "old")];
+    const after = takeTail(before, [row(3, "user", "new"), row(4, "assistant", "c")]);
+    expect(seqs(after)).toEqual([1, 2, 3, 4]);
+    expect(after[2]).toMatchObject({ content: [{ text: "new" }] });
+  });
+
+  it("drops rows that a hole would part from it", () => {
+    const after = takeTail([row(1, "user", "a")], [row(9, "user", "b")]);
+    expect(seqs(after)).toEqual([9]);
+  });
+
+  it("keeps an answer that the server does not store, until it does", () => {
+    const stored = [row(1, "user", "hi"), row(2, "assistant", "hello", "run-1")];
+    const run = { ...startRun("run-2", 5), text: "Tokens: 3", ended: "final" as const };
+    expect(holdsAnswer(stored, "run-2")).toBe(false);
+    const shown = [...stored, ...localRows(run, "/status", stored)];
+    const kept = takeTail(shown, [...stored, row(3, "user", "next")]);
+    expect(kept.map((one) => one.role)).toEqual(["user", "assistant", "user", "assistant", "user"]);
+    const replaced = takeRow(kept, row(4, "assistant", "Tokens: 3", "run-2"));
+    expect(
+      replaced.filter((one) => one.__openclaw?.runId === "run-2" && one.role === "assistant"),
+    ).toHaveLength(1);
+  });
+});
+
+describe("a live run", () => {
+  it("shows text and tools in the order they came", () => {
+    const event = (text: string) => ({
+      runId: "r",
+      sessionKey: "k",
+      state: "delta" as const,
+      message: { role: "assistant", content: [{ type: "text", text }] },
+    });
+    let run = applyChatEvent(startRun("r", 0), event("Let me look."));
+    const tool = (data: Record<string, unknown>) => ({
+      runId: "r",
+      stream: "tool",
+      data: { toolCallId: "c1", ...data },
+    });
+    run = applyAgentEvent(run, tool({ phase: "start", name: "read", args: { path: "a" } }), 100);
+    run = applyChatEvent(run, event("Let me look.\n\nIt says 5."));
+    run = applyAgentEvent(run, tool({ phase: "result", isError: true, result: { content: [] } }), 350);
+    const parts = runParts(run).map((part) => (part.kind === "text" ? part.text : part.tool));
+    expect(parts[0]).toBe("Let me look.");
+    expect(parts[1]).toMatchObject({ name: "read", status: "failed", durationMs: 250 });
+    expect(parts[2]).toBe("It says 5.");
+    expect(parts).toHaveLength(3);
+  });
+
+  it("keeps the whole text when the last event holds only its end", () => {
+    const run = { ...startRun("r", 0), text: "One.\n\nTwo." };
+    const message = { role: "assistant", content: [{ type: "text", text: "Two." }] };
+    expect(applyChatEvent(run, { runId: "r", sessionKey: "k", state: "final", message })).toMatchObject({
+      text: "One.\n\nTwo.",
+      ended: "final",
+    });
+  });
+});
+
+describe("a stored transcript", () => {
+  it("becomes one block per speaker, with each result in its call", () => {
+    const call: TranscriptRow = {
+      ...row(2, "assistant", "Looking."),
+      content: [{ type: "toolCall", id: "c1", name: "read", arguments: { path: "a" } }],
+    };
+    const result: TranscriptRow = { ...row(3, "toolResult", "42"), toolCallId: "c1", isError: false };
+    const turns = foldTranscript([row(1, "user", "read a"), call, result, row(4, "assistant", "It is 42.")]);
+    expect(turns.map((turn) => turn.kind)).toEqual(["user", "assistant"]);
+    expect(turns[1]).toMatchObject({
+      parts: [
+        { kind: "tool", tool: { status: "done", output: "42" } },
+        { kind: "text", text: "It is 42." },
+      ],
+    });
+  });
+});
+
+describe("the list of conversations", () => {
+  it("stands under pinned, today and earlier, and leaves archived ones out", () => {
+    const now = new Date(2026, 10, 23, 12);
+    const at = (hoursAgo: number) => now.getTime() - hoursAgo * 3_600_000;
+    const lines = groupSessions(
+      [
+        { key: "a", updatedAt: at(1) },
+        { key: "b", updatedAt: at(2), archived: true },
+        { key: "c", updatedAt: at(20) },
+        { key: "d", updatedAt: at(400), pinned: true },
+        { key: "e", updatedAt: at(900) },
+      ],
+      now,
+    );
+    expect(lines.map((line) => line.key)).toEqual([
+      ...["heading:pinned", "d", "heading:today", "a"],
+      ...["heading:yesterday", "c", "heading:earlier", "e"],
+    ]);
+  });
+
+  it("addresses any key and reads it back", () => {
+    for (const key of ["agent:main:main", "agent:research:dashboard:1-2", "agent:main:a/b?c#d %"]) {
+      const { agentId, session } = splitKey(key);
+      expect(joinKey(agentId, session)).toBe(key);
+      expect(sessionPath(key).split("/")).toHaveLength(4);
+    }
+    expect(titleOf({ key: "k", label: "  Two\n lines " })).toBe("Two lines");
+  });
+});
+
+describe("usage", () => {
+  it("gives a spreadsheet nothing to run", () => {
+    for (const evil of ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "\r=1"]) {
+      expect(csvCell(evil).replace(/^"/, "").startsWith("'")).toBe(true);
+    }
+    expect(csvCell(-1.5)).toBe("-1.5");
+    expect(csvText([["a,b", 'say "hi"', 3]])).toBe('"a,b","say ""hi""",3\r\n');
+  });
+
+  it("has an entry for every day of the period", () => {
+    const totals = { input: 1, output: 1, cacheRead: 0, cacheWrite: 0, totalTokens: 2, totalCost: 0 };
+    const days = daysOf({
+      startDate: "2026-10-24",
+      endDate: "2026-10-27",
+      sessions: [],
+      totals,
+      aggregates: { costDaily: [{ date: "2026-10-26", ...totals }] },
+    });
+    expect(days.map((day) => [day.date, day.totals.totalTokens])).toEqual([
+      ["2026-10-24", 0],
+      ["2026-10-25", 0],
+      ["2026-10-26", 2],
+      ["2026-10-27", 0],
+    ]);
+  });
+});
