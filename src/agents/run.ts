@@ -66,6 +66,11 @@ export class AgentRuns {
       return this.refused(input, toAppError(thrown));
     }
     input.emit({ type: "model", provider: course.model.provider, model: course.model.id });
+    return { ...(await this.loop(course)), unpaid: course.unpaid };
+  }
+
+  private async loop(course: Course): Promise<RunOutcome> {
+    const { input } = course;
     for (let turn = 0; ; turn++) {
       // ORDER: an aborted run takes no more messages: they would be swallowed with it.
       if (turn > 0 && !input.signal.aborted) course.all.push(...(await input.takeSteering()));
@@ -169,7 +174,7 @@ export class AgentRuns {
 
   /** The outcome of a run that was aborted between two model calls. */
   private stopped(course: Course): RunOutcome {
-    const { model, unpaid } = course;
+    const { model } = course;
     const message: AssistantMessage = {
       role: "assistant",
       content: [],
@@ -179,7 +184,7 @@ export class AgentRuns {
       timestamp: this.deps.clock.nowMs(),
     };
     const error = new AppError("aborted", "The run was stopped.");
-    return { status: "aborted", message, call: unpaid, step: course.step, error };
+    return { status: "aborted", message, call: null, step: course.step, error };
   }
 
   private refused(input: RunInput, error: AppError): RunOutcome {

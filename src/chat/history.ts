@@ -38,6 +38,8 @@ export interface HistoryDeps {
 }
 
 const DEFAULT_ROWS = 200;
+/** Bytes of stored rows that one answer is made of: a page must fit into a frame, whatever people pasted. */
+const PAGE_BYTES = 6 * 1024 * 1024;
 
 /** See the head of this file. */
 export class History {
@@ -60,7 +62,8 @@ export class History {
     const last = await countRows(scope, session.session_id);
     if (from > last || last - from > DEFAULT_ROWS) return { kind: "reset" };
     const ref = { agentId: session.agent_id, sessionId: session.session_id };
-    const rows = await readRows(scope, ref, from + 1, last);
+    const rows = await readRows(scope, ref, from + 1, last, PAGE_BYTES);
+    if (rows.length < last - from) return { kind: "reset" };
     const wire = await this.wire(scope, session);
     return {
       kind: "delta",
@@ -86,7 +89,8 @@ export class History {
     const offset = query.offset ?? 0;
     const limit = query.limit ?? DEFAULT_ROWS;
     const ref = { agentId: session.agent_id, sessionId: session.session_id };
-    const rows = await readRows(scope, ref, Math.max(1, total - offset - limit + 1), total - offset);
+    const newest = total - offset;
+    const rows = await readRows(scope, ref, Math.max(1, newest - limit + 1), newest, PAGE_BYTES);
     const messages = bound(rows, query);
     const next = offset + messages.length;
     const waiting = await listWaiting(scope, session.key);
@@ -131,7 +135,7 @@ function bound(rows: readonly TranscriptRow[], query: HistoryQuery): Record<stri
   let left = query.maxBytes;
   let first = wire.length;
   while (first > 0) {
-    left -= JSON.stringify(wire[first - 1]).length;
+    left -= Buffer.byteLength(JSON.stringify(wire[first - 1]));
     if (left < 0 && first < wire.length) break;
     first--;
   }

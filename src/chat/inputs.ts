@@ -5,15 +5,14 @@
 
 import type { EventHub } from "../events/hub.ts";
 import type { Clock } from "../kernel/clock.ts";
-import { sha256Hex } from "../kernel/crypto.ts";
 import { AppError } from "../kernel/errors.ts";
 import type { RunId } from "../kernel/ids.ts";
 import type { MethodCall } from "../protocol/methods.ts";
 import type { ParsedKey } from "../sessions/session-key.ts";
 import type { TenantScope } from "../tenancy/scoped.ts";
 import { type RawAttachments, readAttachments } from "./attachments.ts";
-import type { LiveRuns, RunResult } from "./runs/live-runs.ts";
-import { findRun, type RunRow } from "./runs/run.ts";
+import { LAID_ASIDE, type LiveRuns, type RunResult } from "./runs/live-runs.ts";
+import { assertSameInput, endRun, findRun, hashInput, insertRun, type RunRow } from "./runs/run.ts";
 import { RunStream } from "./runs/run-stream.ts";
 import type { SendMessage } from "./send-message.ts";
 import { readCommand, type SlashCommands } from "./slash-commands.ts";
@@ -58,7 +57,8 @@ export class ChatInputs {
 
   /** Take a message; `isReplay` when the key was seen before. */
   async accept(call: MethodCall, input: ChatInput): Promise<{ run: RunRow; isReplay: boolean }> {
-    if (input.queueMode === "interrupt") {
+    // A replay interrupts nothing: what runs now may well be what was said after it.
+    if (input.queueMode === "interrupt" && (await findRun(call.tenant, input.idempotencyKey)) === undefined) {
       await this.deps.send.abort(call.tenant, input.parsed.key, undefined, "interrupt");
     }
     const mode = input.queueMode ?? "steer";
@@ -97,7 +97,9 @@ export class ChatInputs {
       if (stored === undefined) return undefined;
       if (stored.ended_at_ms !== null) return { run: stored, result: undefined };
       const result = await promise;
-      return result === undefined ? undefined : { run: stored, result };
+      // A run that was laid aside because the process stops goes on at the next start.
+      if (result === undefined || result.stopReason === LAID_ASIDE) return undefined;
+      return { run: stored, result };
     } finally {
       stop();
       timer.cancel();
@@ -105,20 +107,23 @@ export class ChatInputs {
     }
   }
 
-  /** A command is answered at once by one terminal event; it makes no run, so a replay carries it out again harmlessly. */
+  /** A command is answered at once by one terminal event; its key is kept, so that a replay begins nothing anew twice. */
   private async command(
     call: MethodCall,
     input: ChatInput,
     command: NonNullable<ReturnType<typeof readCommand>>,
   ): Promise<{ runId: string; status: string }> {
-    const text = await this.deps.commands.run(call.tenant, call.principal, input.parsed, command);
     const nowMs = this.deps.clock.nowMs();
-    const stream = new RunStream(
-      this.deps.hub,
-      this.deps.clock,
-      call.tenant.tenantId,
-      commandRun(call, input, nowMs),
-    );
+    const run = commandRun(call, input, nowMs);
+    const known = await findRun(call.tenant, run.run_id);
+    if (known !== undefined) {
+      assertSameInput(known, run.input_hash);
+      return replayAnswer(known);
+    }
+    const text = await this.deps.commands.run(call.tenant, call.principal, input.parsed, command);
+    const end = endRun(run.run_id, { state: "done", stopReason: "stop" }, nowMs, true);
+    await call.tenant.db.write({ statements: [insertRun(run), end] });
+    const stream = new RunStream(this.deps.hub, this.deps.clock, call.tenant.tenantId, run);
     setImmediate(() => {
       stream.final("stop", { role: "assistant", content: [{ type: "text", text }], timestamp: nowMs });
     });
@@ -157,13 +162,13 @@ function channelOf(mode: string): string {
 function commandRun(call: MethodCall, input: ChatInput, nowMs: number): RunRow {
   return {
     run_id: input.idempotencyKey as RunId,
-    input_hash: sha256Hex(input.message),
+    input_hash: hashInput(input.parsed.key, call.principal.userId, input.message, []),
     session_key: input.parsed.key,
     session_id: "" as RunRow["session_id"],
     agent_id: input.parsed.agentId,
     user_id: call.principal.userId,
     channel: "command",
-    state: "done",
+    state: "running",
     pending_input: null,
     settings: "{}",
     attempts: 1,

@@ -227,6 +227,11 @@ class Answer {
     ended: Promise<EndedRun | undefined>,
     wantsUsage: boolean,
   ): AsyncGenerator<string> {
+    // A run that is laid aside has no terminal event; whoever waits for its words must not wait for ever.
+    ended.then(
+      () => pieces.close(),
+      () => pieces.close(),
+    );
     try {
       yield this.chunk({ role: "assistant", content: "" }, null);
       for (let piece = await pieces.next(); piece !== undefined; piece = await pieces.next()) {

@@ -152,6 +152,7 @@ function waitMethod(deps: RunMethodDeps): Method {
 
 function taskMethods(deps: RunMethodDeps): Method[] {
   const taskId = z.string().min(1).max(256);
+  const taskStatus = z.enum(["queued", "running", "completed", "failed", "cancelled", "timed_out"]);
   return [
     defineMethod({
       name: "tasks.list",
@@ -159,24 +160,20 @@ function taskMethods(deps: RunMethodDeps): Method[] {
       params: z.object({
         agentId: z.string().max(64).optional(),
         sessionKey: z.string().max(512).optional(),
+        status: z.union([taskStatus, z.array(taskStatus)]).optional(),
         limit: z.int().min(1).max(500).optional(),
       }),
       result: looseResult({ tasks: z.array(looseResult({ id: z.string(), status: z.string() })) }),
       cost: "read",
       doc: "Background work, newest first: runs that programs or automations began.",
       async handler(params, call) {
+        const agent = params.agentId ?? null;
+        const key = params.sessionKey === undefined ? null : parseSessionKey(params.sessionKey).key;
+        const states = params.status === undefined ? null : JSON.stringify(statesOf([params.status].flat()));
         const rows = await call.tenant.db.list<RunRow>(
           `SELECT * FROM runs WHERE channel = 'api' AND (? IS NULL OR agent_id = ?) AND (? IS NULL OR session_key = ?)
-            ORDER BY accepted_at_ms DESC LIMIT ?`,
-          [
-            ...[
-              params.agentId ?? null,
-              params.agentId ?? null,
-              params.sessionKey ?? null,
-              params.sessionKey ?? null,
-            ],
-            params.limit ?? 50,
-          ],
+            AND (? IS NULL OR state IN (SELECT value FROM json_each(?))) ORDER BY accepted_at_ms DESC LIMIT ?`,
+          [agent, agent, key, key, states, states, params.limit ?? 50],
         );
         return { tasks: rows.map(toTask) };
       },
@@ -218,6 +215,10 @@ const TASK_STATUS = {
   failed: "failed",
   aborted: "cancelled",
 } as const;
+
+function statesOf(statuses: readonly string[]): string[] {
+  return Object.entries(TASK_STATUS).flatMap(([state, status]) => (statuses.includes(status) ? [state] : []));
+}
 
 function toTask(run: RunRow) {
   return {

@@ -35,6 +35,8 @@ export function readCommand(text: string): SlashCommand | undefined {
   return name === undefined || !NAMES.has(name) ? undefined : { name, argument: match?.[2]?.trim() ?? "" };
 }
 
+const BEGUN = "A new conversation begins here.";
+
 const HELP = `**Commands**
 - \`/help\` shows this list
 - \`/new\` or \`/reset\` begins this conversation anew
@@ -68,7 +70,7 @@ export class SlashCommands {
       case "status":
         return this.status(scope, parsed);
       case "model":
-        return this.model(scope, parsed, command.argument);
+        return this.model(scope, principal, parsed, command.argument);
       default:
         return HELP;
     }
@@ -78,9 +80,11 @@ export class SlashCommands {
     if (!allows(principal.scopes, "operator.write"))
       throw new AppError("forbidden", "You may not reset conversations.");
     await this.deps.send.abort(scope, parsed.key, undefined, "command");
+    // Where nothing was said yet, all is new already.
+    if ((await this.deps.sessions.find(scope, parsed.key)) === undefined) return BEGUN;
     const row = await this.deps.sessions.reset(scope, parsed.key);
     await this.deps.announcer.changed(scope, row, { reason: "reset" });
-    return "A new conversation begins here.";
+    return BEGUN;
   }
 
   private async status(scope: TenantScope, parsed: ParsedKey): Promise<string> {
@@ -91,10 +95,16 @@ export class SlashCommands {
     return `Model: ${model}\nTokens in: ${row.input_tokens} · out: ${row.output_tokens} · in context: ${row.context_tokens_used}`;
   }
 
-  private async model(scope: TenantScope, parsed: ParsedKey, argument: string): Promise<string> {
+  private async model(
+    scope: TenantScope,
+    principal: Principal,
+    parsed: ParsedKey,
+    argument: string,
+  ): Promise<string> {
     const models = await this.deps.modelsOf(scope);
     if (argument === "") return `Models you can use:\n${models.map((name) => `- \`${name}\``).join("\n")}`;
     if (!models.includes(argument)) return `There is no model \`${argument}\` here. \`/model\` lists them.`;
+    await this.deps.sessions.ensure(scope, parsed, { userId: principal.userId, channel: "command" });
     const row = await this.deps.sessions.patch(scope, parsed.key, { model: argument });
     await this.deps.announcer.changed(scope, row, { reason: "patch" });
     return `This conversation uses \`${argument}\` now.`;

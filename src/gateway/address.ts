@@ -3,6 +3,7 @@
  * Refuses to know: tenants, credentials.
  */
 import type { IncomingMessage } from "node:http";
+import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
 import { AppError } from "../kernel/errors.ts";
 
@@ -43,7 +44,7 @@ export class Peers {
       .split(",")
       .map((part) => part.trim());
     for (const hop of list.reverse()) {
-      if (hop === "" || !ipaddr.isValid(hop)) return direct;
+      if (isIP(hop) === 0) return direct;
       const address = canonical(hop);
       if (!this.isTrusted(address)) return address;
     }
@@ -63,7 +64,9 @@ function canonical(address: string): string {
 
 function parseRange(text: string): Range {
   try {
-    if (text.includes("/")) return ipaddr.parseCIDR(text) as Range;
+    if (text.includes("/") && isIP(text.split("/")[0] ?? "") !== 0) return ipaddr.parseCIDR(text) as Range;
+    // Strictly: to ipaddr.js "1" is an address too, and a number of hops is what people mean by it.
+    if (isIP(text) === 0) throw new Error("not an address");
     const address = ipaddr.process(text);
     return [address, address.kind() === "ipv4" ? 32 : 128];
   } catch (cause) {

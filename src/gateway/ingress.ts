@@ -36,6 +36,9 @@ export interface IngressOptions {
   publicUrl: string | undefined;
 }
 
+/** Headers of a request; browsers behind proxies send about forty. */
+const HEADERS = 200;
+
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
 /** See the head of this file. */
@@ -53,6 +56,8 @@ export class IngressReader {
 
   /** Throws `invalid_request`, `tenant_ambiguous`, `misdirected` or `not_found`. */
   async read(request: IncomingMessage): Promise<Ingress> {
+    if (request.rawHeaders.length > HEADERS * 2)
+      throw new AppError("invalid_request", `A request has at most ${HEADERS} headers.`);
     const peer = this.peers.of(request);
     const names = readIngress({
       url: request.url ?? "",

@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import type { Clock } from "../kernel/clock.ts";
+import { AppError } from "../kernel/errors.ts";
 import { LIMITS } from "../kernel/limits.ts";
 import { textOf } from "../protocol/message.ts";
 import { defineMethod, looseResult, type Method } from "../protocol/methods.ts";
@@ -11,7 +12,7 @@ import type { TenantScope } from "../tenancy/scoped.ts";
 import type { DefaultsOf, SessionAnnouncer } from "./announce.ts";
 import { type SessionRow, THINKING_LEVELS, toWireSession } from "./session.ts";
 import { checkAgentId, parseSessionKey } from "./session-key.ts";
-import type { Sessions } from "./sessions.ts";
+import type { SessionPage, SessionQuery, Sessions } from "./sessions.ts";
 import { countRows, readRows, toWireMessage } from "./transcript.ts";
 
 /** What the methods need. */
@@ -35,6 +36,8 @@ const listParams = z.object({
   agentId: agentId.optional(),
   search: z.string().max(512).optional(),
   archived: z.union([z.boolean(), z.literal("all")]).optional(),
+  /** Only conversations that an agent began from this one. None are yet, so with it the list is empty. */
+  spawnedBy: z.string().min(1).max(512).optional(),
 });
 
 const listResult = looseResult({
@@ -60,7 +63,7 @@ async function listSessions(
   const now = deps.clock.nowMs();
   const limit = Math.min(params.limit ?? 100, LIMITS.listRows);
   const offset = params.offset ?? 0;
-  const page = await deps.sessions.list(scope, {
+  const page = await listPage(deps, scope, params.spawnedBy, {
     agentId: params.agentId === undefined ? undefined : checkAgentId(params.agentId),
     archived: params.archived,
     search: params.search,
@@ -92,6 +95,15 @@ async function listSessions(
   };
 }
 
+async function listPage(
+  deps: SessionMethodDeps,
+  scope: TenantScope,
+  spawnedBy: string | undefined,
+  query: SessionQuery,
+): Promise<SessionPage> {
+  return spawnedBy === undefined ? deps.sessions.list(scope, query) : { rows: [], totalCount: 0 };
+}
+
 function listMethod(deps: SessionMethodDeps): Method {
   return defineMethod({
     name: "sessions.list",
@@ -104,13 +116,14 @@ function listMethod(deps: SessionMethodDeps): Method {
   });
 }
 
+const messageParams = z.object({
+  key,
+  agentId: agentId.optional(),
+  includeApprovals: z.boolean().optional(),
+});
+
 function subscriptionMethods(deps: SessionMethodDeps): Method[] {
   const subscribed = looseResult({ subscribed: z.boolean() });
-  const messageParams = z.object({
-    key,
-    agentId: agentId.optional(),
-    includeApprovals: z.boolean().optional(),
-  });
   return [
     defineMethod({
       name: "sessions.subscribe",
@@ -162,7 +175,7 @@ function subscriptionMethods(deps: SessionMethodDeps): Method[] {
     defineMethod({
       name: "sessions.messages.unsubscribe",
       scope: "operator.read",
-      params: messageParams,
+      params: messageParams.omit({ includeApprovals: true }),
       result: subscribed,
       cost: "free",
       doc: "Stop what `sessions.messages.subscribe` began.",
@@ -197,19 +210,20 @@ function lookupMethods(deps: SessionMethodDeps): Method[] {
         sessionId: z.string().min(1).max(64).optional(),
         label: z.string().min(1).max(512).optional(),
         agentId: agentId.optional(),
+        /** How clients newer than the published schema say the same. */
+        reference: z.object({ key: key.optional() }).optional(),
         allowMissing: z.boolean().optional(),
       }),
       result: looseResult({ ok: z.boolean() }),
       cost: "read",
       doc: "Find a conversation by key, session id or label.",
       async handler(params, call) {
-        const row = await resolveSession(deps, call.tenant, params);
+        const { reference, ...by } = params;
+        const row = await resolveSession(deps, call.tenant, { ...by, key: by.key ?? reference?.key });
         if (row !== undefined)
           return { ok: true, key: row.key, agentId: row.agent_id, sessionId: row.session_id };
         if (params.allowMissing === true) return { ok: false };
-        return deps.sessions
-          .get(call.tenant, parseSessionKey(params.key ?? "unknown").key)
-          .then(() => ({ ok: false }));
+        throw new AppError("not_found", "There is no such session.");
       },
     }),
   ];

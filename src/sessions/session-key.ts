@@ -32,7 +32,9 @@ export function parseSessionKey(text: string, agentHint?: string): ParsedKey {
     return { key: `agent:${agentId}:${trimmed}` as SessionKey, agentId, rest: trimmed };
   }
   const agentId = checkAgentId(match[1] ?? "");
-  return { key: trimmed as SessionKey, agentId, rest: match[2] ?? "" };
+  const rest = match[2] ?? "";
+  // Made anew: `agent:Main:x` is the same conversation as `agent:main:x`.
+  return { key: `agent:${agentId}:${rest}` as SessionKey, agentId, rest };
 }
 
 /** Accept an agent id from outside; throws `invalid_request`. */

@@ -87,18 +87,24 @@ export async function countRows(scope: TenantScope, sessionId: SessionId): Promi
   return row?.n ?? 0;
 }
 
-/** Rows with `fromSeq <= seq <= toSeq`, oldest first. */
+/** Rows with `fromSeq <= seq <= toSeq`, oldest first; of more than `maxBytes` only the newest, but always one. */
 export async function readRows(
   scope: TenantScope,
   ref: TranscriptRef,
   fromSeq: number,
   toSeq: number,
+  maxBytes = Number.POSITIVE_INFINITY,
 ): Promise<TranscriptRow[]> {
   const index = await scope.db.list<IndexRow>(
     "SELECT seq, id, run_id, start, length, at_ms FROM messages WHERE session_id = ? AND seq BETWEEN ? AND ? ORDER BY seq",
     [ref.sessionId, fromSeq, toSeq],
   );
-  return readIndexed(scope, ref, index);
+  let first = index.length;
+  for (let left = maxBytes; first > 0; first--) {
+    left -= index[first - 1]?.length ?? 0;
+    if (left < 0 && first < index.length) break;
+  }
+  return readIndexed(scope, ref, index.slice(first));
 }
 
 /** One row by its id, or undefined. */
@@ -123,7 +129,11 @@ async function readIndexed(
   const last = index.at(-1);
   if (first === undefined || last === undefined) return [];
   const file = scope.transcriptFile(ref.agentId, ref.sessionId);
-  const bytes = await scope.readJournal(file, first.start, last.start + last.length - first.start);
+  const length = last.start + last.length - first.start;
+  const bytes = await scope.readJournal(file, first.start, length).catch((cause: unknown) => {
+    if (cause instanceof AppError) throw cause;
+    throw new AppError("tenant_unavailable", "A transcript cannot be read.", { cause });
+  });
   return index.map((row) => {
     const at = row.start - first.start;
     return parseLine(bytes.toString("utf8", at, at + row.length), row);

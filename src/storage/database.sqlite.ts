@@ -59,21 +59,16 @@ export class SqliteDatabases implements Databases {
   private readonly ready = new Map<string, Promise<void>>();
   private readonly waiting = new Map<number, Waiting>();
   private readonly openFiles: number;
-  private readonly worker: Worker;
+  private readonly setup: WriterSetup;
+  private worker: Worker;
+  private hasAnswered = false;
   private nextId = 1;
   private failed: Error | undefined;
 
   constructor(options: SqliteOptions) {
     this.openFiles = options.openFiles ?? LIMITS.openDatabases;
-    const setup: WriterSetup = {
-      migrationsDirectory: options.migrationsDirectory,
-      openFiles: this.openFiles,
-    };
-    this.worker = new Worker(new URL("./sqlite-writer.ts", import.meta.url), { workerData: setup });
-    this.worker.on("message", (replies: JobReply[]) => this.settle(replies));
-    this.worker.on("error", (error) => this.fail(error));
-    this.worker.on("exit", () => this.fail(new Error("the writing thread ended")));
-    this.worker.unref();
+    this.setup = { migrationsDirectory: options.migrationsDirectory, openFiles: this.openFiles };
+    this.worker = this.startWorker();
   }
 
   open(kind: DatabaseKind, path: string, owner: string): Database {
@@ -157,14 +152,33 @@ export class SqliteDatabases implements Databases {
     if (this.waiting.size === 0) this.worker.unref();
   }
 
-  private fail(error: Error): void {
-    this.failed ??= error;
-    for (const waiting of this.waiting.values()) {
-      waiting.reject(
-        new AppError("storage_uncertain", "The store stopped. Read before you retry.", { cause: error }),
-      );
-    }
+  private startWorker(): Worker {
+    const worker = new Worker(new URL("./sqlite-writer.ts", import.meta.url), { workerData: this.setup });
+    let cause: Error = new Error("the writing thread ended");
+    worker.on("message", (replies: JobReply[]) => {
+      this.hasAnswered = true;
+      this.settle(replies);
+    });
+    worker.on("error", (error) => {
+      cause = error;
+    });
+    // ORDER: not before the end of the thread, which closes its files; the next one would find them locked.
+    worker.on("exit", () => this.replace(cause));
+    worker.unref();
+    return worker;
+  }
+
+  /** The thread is gone, e.g. out of memory. What it was doing is uncertain; the next thread does what comes after. */
+  private replace(cause: Error): void {
+    // One that never worked will not work the next time either.
+    if (this.failed === undefined && this.hasAnswered) this.worker = this.startWorker();
+    else this.failed ??= cause;
+    this.hasAnswered = false;
+    const lost = [...this.waiting.values()];
     this.waiting.clear();
+    for (const { reject } of lost) {
+      reject(new AppError("storage_uncertain", "The store stopped. Read before you retry.", { cause }));
+    }
   }
 }
 

@@ -4,7 +4,8 @@
  *
  * Grammar. host = label *("." label) [":" port] | IPv4 [":" port] | "[" IPv6 "]" [":" port]; labels are ASCII letters,
  * digits and dashes, at most 63 long; a single trailing dot is refused; port is 1-65535 without leading zeros.
- * path = "/t/" slug, ended by "/" or the end; any percent sign, backslash, ";" or empty segment there is refused.
+ * path = "/t/" slug, ended by "/" or the end; any percent sign, backslash, ";" or empty segment there is refused,
+ * and so is a percent sign in the first segment of any path.
  * header = X-Tenant-Id with a tenant id or a slug, once. Sources that are present must agree; the caller compares.
  */
 import { AppError } from "../kernel/errors.ts";
@@ -102,6 +103,8 @@ function readTarget(
 }
 
 function splitPrefix(path: string): { pathSlug: string | undefined; path: string } {
+  // SECURITY: a router decodes; `/%74/acme` would be a tenant's path to it and none to us.
+  if (/^\/[^/]*%/.test(path)) throw new AppError("not_found", "There is nothing here.");
   if (path !== "/t" && !path.startsWith("/t/")) return { pathSlug: undefined, path };
   const end = path.indexOf("/", 3);
   const slug = path.slice(3, end === -1 ? undefined : end);

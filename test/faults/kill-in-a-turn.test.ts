@@ -53,7 +53,7 @@ async function sendAndDie(
 
 /** Start again, let the client ask again with the same key, and wait until the run has ended. */
 async function comeBack(turn: Turn): Promise<{ state: string; stored: Stored }> {
-  await world.start();
+  await world.ready();
   const client = await world.client(SLUG);
   const sessionKey = `s-${turn.key}`;
   const again = { sessionKey, message: turn.text, idempotencyKey: turn.key };
@@ -80,7 +80,6 @@ async function comeBack(turn: Turn): Promise<{ state: string; stored: Stored }> 
   ]);
   expect(history.pendingInputs.total).toBe(0);
   expect(history.inFlightRun).toBeUndefined();
-  expect(await world.stop()).toBe(0);
   const stored = readStored(world.stateDir, world.tenant(SLUG).id);
   assertSettled(stored, new Map([[turn.key, turn.text]]));
   return { state: ended.status, stored };
@@ -109,7 +108,7 @@ function billsOf(turn: Turn, stored: Stored): { input: number; output: number; c
 
 const ACCEPT = "INSERT INTO runs";
 const END = "UPDATE runs SET state = \\?, stop_reason";
-const ASKED = '"toolUse"';
+const ASKED = "toolUse";
 const INTENT = "INSERT INTO run_steps";
 const RESULT = "UPDATE run_steps SET state = 'done'";
 
@@ -137,7 +136,7 @@ describe("a plain turn", () => {
   ];
 
   it.each(points)("killed %s is there once, with one answer", async (_name, failPoint, wanted) => {
-    await world.start({ failPoint });
+    await world.ready(failPoint);
     const turn = await sendAndDie(`plain ${randomUUID()}`);
     expect(turn.isAcked).toBe(wanted.isAcked);
     const { state, stored } = await comeBack(turn);
@@ -155,7 +154,7 @@ describe("a plain turn", () => {
     ["after the first words", "SLOW:30", "delta"],
     ["after the one terminal event", "short", "final"],
   ])("killed %s is there once, with one answer", async (_name, words, moment) => {
-    await world.start();
+    await world.ready();
     const turn = await sendAndDie(`${words} ${randomUUID()}`, async (client, key) => {
       const chat = (state: string) =>
         client.until((frame) => {
@@ -189,7 +188,7 @@ describe("a turn with a tool that must not run twice", () => {
     ["after the result is written", { at: "committed", match: RESULT }, 1],
     ["before the end is written", { at: "request", match: END }, 1],
   ])("killed %s goes on, and the tool ran at most once", async (_name, failPoint, runs) => {
-    await world.start({ failPoint });
+    await world.ready(failPoint);
     const mark = randomUUID();
     const turn = await sendAndDie(tool(mark));
     const { state, stored } = await comeBack(turn);
@@ -206,7 +205,7 @@ describe("a turn with a tool that must not run twice", () => {
     ["after its effect, before the result", { at: "committed", match: "INSERT INTO memories \\(" }, 1],
     ["with the result in an open commit", { at: "commit", match: RESULT }, 1],
   ])("killed %s is never run again, and the run ends saying so", async (_name, failPoint, runs) => {
-    await world.start({ failPoint });
+    await world.ready(failPoint);
     const mark = randomUUID();
     const turn = await sendAndDie(tool(mark));
     const before = callsFor(turn);
@@ -223,7 +222,7 @@ describe("a turn with a tool that must not run twice", () => {
   });
 
   it("goes on when the tool may run twice", async () => {
-    await world.start({ failPoint: { at: "commit", match: RESULT } });
+    await world.ready({ at: "commit", match: RESULT });
     const name = `${randomUUID()}.txt`;
     const turn = await sendAndDie(`TOOLCALL:workspace_write {"path":"${name}","content":"once or twice"}`);
     const { state } = await comeBack(turn);
@@ -233,7 +232,7 @@ describe("a turn with a tool that must not run twice", () => {
 
 describe("a run that kills the process each time", () => {
   it("is given up after the second attempt, and everybody else is served", async () => {
-    await world.start({ failPoint: { at: "request", match: END } });
+    await world.ready({ at: "request", match: END });
     const turn = await sendAndDie(`poison ${randomUUID()}`);
     await world.start({ failPoint: { at: "request", match: END } }).catch(() => undefined);
     await world.gone();
@@ -243,11 +242,10 @@ describe("a run that kills the process each time", () => {
       attempts: 2,
       state: "failed",
     });
-    await world.start();
+    await world.ready();
     const client = await world.client("beta");
     const key = randomUUID();
     await client.call("chat.send", { sessionKey: "main", message: "hello", idempotencyKey: key });
     expect(await client.terminal(key)).toMatchObject({ state: "final" });
-    await world.stop();
   });
 });

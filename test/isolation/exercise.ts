@@ -19,6 +19,8 @@ export interface Stage {
   actor: SocketClient;
   /** The other's socket, subscribed to all there is. */
   witness: SocketClient;
+  /** Another socket of the other's, which reads its own things meanwhile. */
+  neighbour: SocketClient;
   /** What of the other's the actor has said itself. */
   said: Set<string>;
 }
@@ -38,13 +40,16 @@ export async function openStage(): Promise<Stage> {
     await witness.call("sessions.messages.subscribe", { key });
   }
   witness.frames.length = 0;
-  return { world, mine, other, actor, witness, said: new Set() };
+  const neighbour = new SocketClient(world.wsUrl);
+  await neighbour.connect(other.tokens.owner);
+  return { world, mine, other, actor, witness, neighbour, said: new Set() };
 }
 
 /** Stop everything. */
 export async function closeStage(stage: Stage): Promise<void> {
   stage.actor.close();
   stage.witness.close();
+  stage.neighbour.close();
   await stage.world.close();
 }
 
@@ -63,14 +68,29 @@ export async function callBySocket(stage: Stage, method: string, params: unknown
   const frame = await actor.until(
     (one) => one.type === "res" && (one["id"] === id || one["id"] === "invalid"),
   );
-  assertClean(stage, JSON.stringify(actor.frames), params);
+  const seen = JSON.stringify(actor.frames);
   actor.frames.length = 0;
+  assertClean(stage, seen, params);
   const error = frame["error"] as { code?: string; details?: { code?: string } } | undefined;
   return {
     ok: frame["ok"] === true,
     text: JSON.stringify({ ...frame, id: undefined } satisfies Partial<Frame>),
     code: String(error?.details?.code ?? error?.code ?? ""),
   };
+}
+
+/** Let the other tenant ask the same of its own: caches that both share by mistake are then warm with its things. */
+export async function askBeside(stage: Stage, method: string, params: unknown): Promise<void> {
+  const { neighbour, mine } = stage;
+  const id = neighbour.send(method, params);
+  const frame = await neighbour.until((one) => one.type === "res" && one["id"] === id);
+  const text = JSON.stringify(neighbour.frames);
+  neighbour.frames.length = 0;
+  expect(frame["ok"], `its own things are refused, see probes.ts: ${text}`).toBe(true);
+  expect(
+    marksOf(mine).filter((one) => text.includes(one)),
+    "canaries of the acting tenant",
+  ).toEqual([]);
 }
 
 /** Call a route by HTTP with a token of the acting tenant. */

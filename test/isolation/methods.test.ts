@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { describeMethods } from "#src/app.ts";
 import type { Method } from "#src/protocol/methods.ts";
 import {
+  askBeside,
   callBySocket,
   callRoute,
   closeStage,
@@ -83,6 +84,14 @@ async function exerciseLeaf(
   }
 }
 
+/** Both tenants ask the same, one right after the other and at once. */
+async function besideEachOther(name: string, schema: JsonSchema, call: Call): Promise<void> {
+  const theirs = () => askBeside(stage, name, baseOf(name, schema, stage.other));
+  const mine = () => call(baseOf(name, schema, stage.mine));
+  for (const ask of [theirs, mine, theirs]) await ask();
+  await Promise.all([mine(), theirs()]);
+}
+
 describe.each(METHODS.map((method) => [method.name, method] as const))("%s", (name, method) => {
   const schema = toInputSchema(method.params);
   const leaves = leavesOf(schema);
@@ -95,6 +104,7 @@ describe.each(METHODS.map((method) => [method.name, method] as const))("%s", (na
     const plain = await call(baseOf(name, schema, stage.mine));
     expect(plain.ok, `its own things are refused, see probes.ts: ${plain.text}`).toBe(true);
     await quiet(method);
+    if (method.cost === "free" || method.cost === "read") await besideEachOther(name, schema, call);
     for (const leaf of leaves) {
       await exerciseLeaf(method, schema, leaf, call, MALFORMED_TEXTS);
       covered.add(`socket ${name} ${leaf.label}`);

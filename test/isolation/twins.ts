@@ -117,11 +117,15 @@ async function plantContent(
   const client = new SocketClient(world.wsUrl);
   await client.connect(twin.tokens.owner);
   await plantAgents(client, twin, canary);
-  await plantFiles(world, twin, canary);
+  await plantFiles(twin, canary);
   await plantProviders(world, twin, canary);
   const preference = canary("preference-key");
   await client.call("users.prefs.set", {
-    entries: { [SHARED.preference]: canary("preference"), [preference]: true },
+    entries: {
+      [SHARED.preference]: canary("preference"),
+      [preference]: true,
+      [canary("other-preference-key")]: true,
+    },
   });
   const text = canary("memory");
   for (const memory of [text, canary("memory")]) await plantMemory(twin.scope, memory);
@@ -131,6 +135,8 @@ async function plantContent(
     [SHARED.key, SHARED.runId],
     [SHARED.otherKey, `${SHARED.runId}-2`],
     [onlyKey, `run-only-${twin.slug}`],
+    // Names that no probe ever says: where they are seen, they were not put by the caller.
+    [`agent:main:${canary("key")}`, canary("run")],
   ] as const) {
     await client.call("chat.send", { sessionKey: key, message: canary("message"), idempotencyKey: runId });
     await client.terminal(runId);
@@ -157,26 +163,31 @@ async function plantContent(
 }
 
 async function plantAgents(client: SocketClient, twin: Bare, canary: (surface: string) => string) {
-  for (const name of [SHARED.agentId, SHARED.spareAgentId, `only-${twin.slug}`]) {
+  for (const name of [SHARED.agentId, SHARED.spareAgentId, `only-${twin.slug}`, canary("agent-id")]) {
     await client.call("agents.create", { name });
     await client.call("agents.update", { agentId: name, name: canary("agent") });
   }
 }
 
-async function plantFiles(world: TestApp, twin: Bare, canary: (surface: string) => string): Promise<void> {
+async function plantFiles(twin: Bare, canary: (surface: string) => string): Promise<void> {
   for (const agentId of ["main", SHARED.agentId]) {
     const folder = twin.scope.workspaceDirectory(agentId as Parameters<TenantScope["workspaceDirectory"]>[0]);
     await mkdir(join(folder, "notes"), { recursive: true, mode: 0o700 });
-    for (const path of [SHARED.file, SHARED.path, `only-${twin.slug}.md`, `notes/only-${twin.slug}.md`]) {
+    const named = [`${canary("file-name")}.md`, `notes/${canary("file-name")}.md`];
+    for (const path of [
+      SHARED.file,
+      SHARED.path,
+      `only-${twin.slug}.md`,
+      `notes/only-${twin.slug}.md`,
+      ...named,
+    ]) {
       await writeFile(join(folder, path), canary("file"), { mode: 0o600 });
     }
   }
-  const secret = await world.app.door.scope(twin.tenant).credentialsDirectory();
-  await mkdir(secret, { recursive: true, mode: 0o700 });
 }
 
 async function plantProviders(world: TestApp, twin: Bare, canary: (surface: string) => string) {
-  for (const id of [SHARED.provider, `only-${twin.slug}`]) {
+  for (const id of [SHARED.provider, `only-${twin.slug}`, canary("provider")]) {
     const body = {
       baseUrl: `https://${canary("host")}.example/v1`,
       apiKey: canary("api-key"),

@@ -2,9 +2,13 @@
  * The real server in a process of its own, so that it can be killed. Owns: its state folder, its start, its death.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { makeApp } from "#src/app.ts";
+import { loadConfig } from "#src/config/load.ts";
+import type { TenantId } from "#src/kernel/ids.ts";
+import { makeLog } from "#src/kernel/log.ts";
 import type { Role } from "#src/tenancy/scopes.ts";
 import type { FailPoint } from "./fail-points.ts";
 import { SocketClient } from "./socket-client.ts";
@@ -20,6 +24,7 @@ export interface ChildTenant {
   tokens: Partial<Record<Role, string>>;
   /** Another person of the same tenant, where asked for. */
   second: string;
+  secondId: string;
 }
 
 /** How the server is started. */
@@ -29,6 +34,8 @@ export interface ChildOptions {
 }
 
 const MAIN = resolve(import.meta.dirname, "../../src/main.ts");
+/** What bin/creel.js uses too: a start takes half the time. */
+const COMPILED = resolve(import.meta.dirname, "../../node_modules/.cache/creel");
 const FAIL_POINTS = resolve(import.meta.dirname, "fail-points.ts");
 
 /** A state folder and the servers that ran on it, one after the other. */
@@ -46,6 +53,18 @@ export class ChildWorld {
     this.stateDir = stateDir;
   }
 
+  /** A folder with nothing but a configuration: the first start is still to come. */
+  static async empty(baseUrl: string): Promise<ChildWorld> {
+    const stateDir = await mkdtemp(join(tmpdir(), "creel-child-"));
+    await writeFile(join(stateDir, "creel.json5"), JSON.stringify(configOf(baseUrl, {})));
+    return new ChildWorld(stateDir);
+  }
+
+  /** Another server on the same folder. */
+  static beside(world: ChildWorld): ChildWorld {
+    return new ChildWorld(world.stateDir);
+  }
+
   /** Make the folder, its configuration and tenants with their agents, before any server ran. */
   static async make(options: {
     baseUrl: string;
@@ -54,18 +73,22 @@ export class ChildWorld {
     tools?: readonly string[];
     model?: Record<string, unknown>;
   }): Promise<ChildWorld> {
-    const stateDir = await mkdtemp(join(tmpdir(), "creel-child-"));
-    const world = new ChildWorld(stateDir);
-    await writeFile(
-      join(stateDir, "creel.json5"),
-      JSON.stringify(configOf(options.baseUrl, options.model ?? {})),
-    );
+    const world = await ChildWorld.empty(options.baseUrl);
+    const { stateDir } = world;
+    if (options.model !== undefined) {
+      await writeFile(
+        join(stateDir, "creel.json5"),
+        JSON.stringify(configOf(options.baseUrl, options.model)),
+      );
+    }
     const app = await startApp({ stateDir });
     for (const slug of options.slugs) {
       const owner = await app.token(slug, "owner");
-      const second = await app.token(slug, "member", "second");
       const { id } = await app.tenant(slug);
-      world.tenants.set(slug, { id, slug, tokens: { owner }, second });
+      const draft = { role: "member", name: "second", maker: { kind: "machine" } } as const;
+      const second = await app.app.auth.tokens.create(id, draft);
+      const tenant = { id, slug, tokens: { owner }, second: second.secret, secondId: second.token.id };
+      world.tenants.set(slug, tenant);
       if (options.tools === undefined) continue;
       const client = new SocketClient(app.wsUrl);
       await client.connect(owner);
@@ -95,22 +118,39 @@ export class ChildWorld {
 
   /** Start a server; resolves when it serves. */
   async start(options: ChildOptions = {}): Promise<void> {
-    await rm(join(this.stateDir, "server.json"), { force: true });
-    const imports = options.failPoint === undefined ? [] : ["--import", FAIL_POINTS];
+    // Left over by a test that failed half way.
+    if (this.isRunning) await this.kill();
+    if (options.failPoint === undefined) await this.disarm();
+    else await this.arm(options.failPoint);
     const child = spawn(
       process.execPath,
-      [...imports, MAIN, "serve", "--port", "0", "--state-dir", this.stateDir, "--log-level", "debug"],
+      [
+        "--import",
+        FAIL_POINTS,
+        MAIN,
+        "serve",
+        "--port",
+        "0",
+        "--state-dir",
+        this.stateDir,
+        "--log-level",
+        "debug",
+      ],
       {
         stdio: ["ignore", "pipe", "pipe"],
         env: {
           PATH: process.env["PATH"],
           HOME: this.stateDir,
-          ...(options.failPoint === undefined ? {} : { CREEL_FAIL_POINT: JSON.stringify(options.failPoint) }),
+          NODE_COMPILE_CACHE: COMPILED,
+          CREEL_FAIL_POINT: this.failPointFile,
           ...options.env,
         },
       },
     );
     this.child = child;
+    const killWithUs = () => child.kill("SIGKILL");
+    process.once("exit", killWithUs);
+    child.once("close", () => process.off("exit", killWithUs));
     this.ended = new Promise((done) => child.once("close", (code) => done(code)));
     const { promise, resolve: serves, reject } = Promise.withResolvers<void>();
     let said = "";
@@ -127,6 +167,27 @@ export class ChildWorld {
     this.address = (JSON.parse(text) as { address: string }).address;
   }
 
+  /** A server is running, with this fail-point or none; one that runs already is taken as it is. */
+  async ready(failPoint?: FailPoint): Promise<void> {
+    if (!this.isRunning) await this.start(failPoint === undefined ? {} : { failPoint });
+    else if (failPoint !== undefined) await this.arm(failPoint);
+  }
+
+  /** Let the running server die at this point; see fail-points. */
+  async arm(failPoint: FailPoint): Promise<void> {
+    const draft = `${this.failPointFile}.draft`;
+    await writeFile(draft, JSON.stringify(failPoint));
+    await rename(draft, this.failPointFile);
+  }
+
+  private async disarm(): Promise<void> {
+    await rm(this.failPointFile, { force: true });
+  }
+
+  private get failPointFile(): string {
+    return join(this.stateDir, "fail-point.json");
+  }
+
   /** A connected client of a tenant's owner, subscribed to its sessions. */
   async client(
     slug: string,
@@ -138,6 +199,15 @@ export class ChildWorld {
     await client.connect(token, { caps });
     await client.call("sessions.subscribe", {});
     return client;
+  }
+
+  /** Take the second person's access away while no server runs. */
+  async revokeSecond(slug: string): Promise<void> {
+    const { config } = loadConfig({ env: {}, flags: { "state-dir": this.stateDir, port: "0" } });
+    const app = await makeApp({ config, log: makeLog({ level: "silent" }), uiDirectory: null });
+    const { id, secondId } = this.tenant(slug);
+    await app.auth.tokens.revoke(id as TenantId, secondId);
+    await app.close();
   }
 
   /** Kill without warning, now. */

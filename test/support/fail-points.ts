@@ -2,34 +2,39 @@
  * Loaded before the server (`node --import`) in fault tests: kills the process at one exact step of one write.
  * Owns: where. The product knows nothing of it.
  *
- * `CREEL_FAIL_POINT` holds `{"at", "match", "skip"}`: the process is killed around the first write (after `skip` others)
- * whose batch, as JSON, fits the pattern. `request`: before the writing thread sees it · `commit`: its rows are written, its
- * appends flushed, the transaction not committed · `committed`: on disk, and nobody was told.
+ * `CREEL_FAIL_POINT` is the path of a file; while it is there, it holds a `FailPoint`. It is removed just before the death
+ * it asks for, so that the next start lives.
  */
+import { readFileSync, rmSync } from "node:fs";
 import { isMainThread, parentPort } from "node:worker_threads";
 import SqliteDatabase from "better-sqlite3";
 
-/** See the head of this file. */
+/**
+ * The first write (after `skip` others) whose batch, as JSON, fits `match` is the last one. `request`: the writing thread
+ * does not see it · `commit`: its rows are written, its appends flushed, the transaction not committed · `committed`: it is
+ * on disk, and nobody was told.
+ */
 export interface FailPoint {
   at: "request" | "commit" | "committed";
   match: string;
   skip?: number;
+  /** Only the writing thread dies. */
+  isThreadOnly?: boolean;
 }
 
-const text = process.env["CREEL_FAIL_POINT"];
+const path = process.env["CREEL_FAIL_POINT"];
 
-if (!isMainThread && parentPort !== null && text !== undefined)
-  install(JSON.parse(text) as FailPoint, parentPort);
+if (!isMainThread && parentPort !== null && path !== undefined) install(path, parentPort);
 
-function install(point: FailPoint, port: NonNullable<typeof parentPort>): void {
-  const pattern = new RegExp(point.match);
-  let left = point.skip ?? 0;
-  let isArmed = false;
+function install(file: string, port: NonNullable<typeof parentPort>): void {
+  let seen = 0;
+  let armed: FailPoint | undefined;
   const note = (request: { type?: string; batch?: unknown }) => {
-    if (request.type !== "write" || !pattern.test(JSON.stringify(request.batch, readable))) return;
-    if (left-- > 0) return;
-    if (point.at === "request") die();
-    isArmed = true;
+    const point = request.type === "write" ? readPoint(file) : undefined;
+    if (point === undefined || !new RegExp(point.match).test(JSON.stringify(request.batch, readable))) return;
+    if (seen++ < (point.skip ?? 0)) return;
+    if (point.at === "request") die(file, point);
+    armed = point;
   };
   const on = port.on.bind(port) as (event: string, listener: (message: never) => void) => typeof port;
   // The product listens once, for requests; we hear each of them first.
@@ -40,18 +45,28 @@ function install(point: FailPoint, port: NonNullable<typeof parentPort>): void {
     })) as typeof port.on;
   const { exec } = SqliteDatabase.prototype;
   SqliteDatabase.prototype.exec = function (this: SqliteDatabase.Database, sql: string) {
-    if (isArmed && sql === "COMMIT" && point.at === "commit") die();
+    if (sql === "COMMIT" && armed?.at === "commit") die(file, armed);
     const result = exec.call(this, sql);
-    if (isArmed && sql === "COMMIT") die();
+    if (sql === "COMMIT" && armed !== undefined) die(file, armed);
     return result;
   };
+}
+
+function readPoint(file: string): FailPoint | undefined {
+  try {
+    return JSON.parse(readFileSync(file, "utf8")) as FailPoint;
+  } catch {
+    return undefined;
+  }
 }
 
 function readable(_key: string, value: unknown): unknown {
   return value instanceof Uint8Array ? Buffer.from(value).toString("utf8") : value;
 }
 
-function die(): never {
+function die(file: string, point: FailPoint): never {
+  rmSync(file, { force: true });
+  if (point.isThreadOnly === true) process.exit(1);
   process.kill(process.pid, "SIGKILL");
   for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_000);
 }

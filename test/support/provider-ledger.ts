@@ -23,6 +23,7 @@ export interface StoredRun {
   session_key: string;
   state: string;
   attempts: number;
+  stop_reason: string | null;
   error_code: string | null;
   error_message: string | null;
   pending_input: string | null;
@@ -91,6 +92,8 @@ function readTranscripts(folder: string, db: SqliteDatabase.Database): StoredMes
       start: number;
       length: number;
     }[];
+    // A deleted conversation leaves its file.
+    if (rows.length === 0) continue;
     const lines = buffer.toString("utf8").trimEnd().split("\n");
     // No line without its row, no row without its line, no gap, no overlap.
     expect(rows.map((row) => row.seq)).toEqual(rows.map((_, index) => index + 1));

@@ -91,7 +91,8 @@ export async function upgrade(
     ...lines,
     ...headers,
   ];
-  return readAnswer(await sendRaw(url, `${head.join("\r\n")}\r\n\r\n`, 150));
+  const bytes = Buffer.from(`${head.join("\r\n")}\r\n\r\n`).toString("latin1");
+  return readAnswer(await sendRaw(url, bytes, 150));
 }
 
 /** Call a method by HTTP with a token. */

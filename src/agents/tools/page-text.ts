@@ -30,7 +30,7 @@ export function pageText(html: string): string {
 }
 
 function visibleText(html: string): string {
-  const lower = html.toLowerCase();
+  const lower = lowerAscii(html);
   const parts: string[] = [];
   let at = 0;
   while (at < html.length) {
@@ -42,6 +42,10 @@ function visibleText(html: string): string {
     if (open > at) parts.push(html.slice(at, open));
     if (lower.startsWith("<!--", open)) {
       at = after(lower, "-->", open + 4);
+      continue;
+    }
+    if (lower[open + 1] === "!" || lower[open + 1] === "?") {
+      at = after(lower, ">", open);
       continue;
     }
     const name = /^<\/?([a-z][a-z0-9]{0,20})/.exec(lower.slice(open, open + 24))?.[1];
@@ -64,8 +68,13 @@ function after(text: string, mark: string, from: number): number {
   return found === -1 ? text.length : found + mark.length;
 }
 
+/** Other letters may change their length when lowered, and every index after them would be off. */
+function lowerAscii(text: string): string {
+  return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
+}
+
 function between(html: string, open: string, close: string): string {
-  const lower = html.slice(0, 100_000).toLowerCase();
+  const lower = lowerAscii(html.slice(0, 100_000));
   const start = lower.indexOf(open);
   if (start === -1) return "";
   const begin = after(lower, ">", start);

@@ -105,5 +105,7 @@ export interface RunOutcome {
   message: AssistantMessage;
   call: ModelCallRecord | null;
   step: number;
+  /** An earlier call that came to nothing and must be paid for all the same: a summary that broke off. */
+  unpaid?: ModelCallRecord | null;
   error?: AppError;
 }

@@ -20,6 +20,9 @@ export interface RunResult {
   settle?: (() => Promise<void>) | undefined;
 }
 
+/** The stop reason of a run that did not end, but was laid aside because the process stops. */
+export const LAID_ASIDE = "restart";
+
 /** A run that is being worked on. */
 export interface ActiveRun {
   readonly run: RunRow;

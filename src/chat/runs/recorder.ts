@@ -12,6 +12,7 @@ import type { AssistantMessage, CompactionMessage, ToolResultMessage } from "../
 import { appendRows, newRow, type TranscriptRow } from "../../sessions/transcript.ts";
 import type { Statement } from "../../storage/database.ts";
 import type { TenantScope } from "../../tenancy/scoped.ts";
+import { writeKnowing } from "./begin-run.ts";
 import type { RunRow } from "./run.ts";
 
 /** Steps of a second attempt are numbered from here on, so that they never meet those of the first. */
@@ -58,7 +59,7 @@ export class TurnRecorder implements RunRecorder {
     step: number,
     call: { id: string; name: string; args: Record<string, unknown>; isIdempotent: boolean },
   ): Promise<void> {
-    const outcome = await this.scope.db.write({
+    const batch = {
       statements: [
         {
           sql: `INSERT INTO run_steps (run_id, step, call_id, tool, arguments_hash, is_idempotent, state, started_at_ms)
@@ -72,7 +73,8 @@ export class TurnRecorder implements RunRecorder {
           expect: 1,
         },
       ],
-    });
+    };
+    const outcome = await writeKnowing(this.scope, batch, () => this.hasStep(step, call.id));
     // The same call twice in one step would run a tool twice.
     if (!outcome.committed) throw new AppError("conflict", "This tool call was recorded before.");
   }
@@ -176,11 +178,22 @@ export class TurnRecorder implements RunRecorder {
     statements: Statement[],
     row: ReturnType<typeof newRow>,
   ): Promise<void> {
-    const outcome = await this.scope.db.write({ appends: [append], statements });
+    const isDone = async () => (await this.seqOf(row.id)) !== undefined;
+    const outcome = await writeKnowing(this.scope, { appends: [append], statements }, isDone);
     if (!outcome.committed) throw new AppError("storage_uncertain", "A step of the run was not stored.");
     this.settled();
-    const seq = Number(outcome.results[0]?.rows[0]?.["seq"] ?? 0);
+    const seq = Number(outcome.results[0]?.rows[0]?.["seq"] ?? (await this.seqOf(row.id)));
     if (row.message.role !== "compaction") this.seqs.push(seq);
     await this.onRow({ ...row, seq, sessionId: this.run.session_id });
+  }
+
+  private async seqOf(messageId: string): Promise<number | undefined> {
+    const sql = "SELECT seq FROM messages WHERE session_id = ? AND id = ?";
+    return (await this.scope.db.find<{ seq: number }>(sql, [this.run.session_id, messageId]))?.seq;
+  }
+
+  private async hasStep(step: number, callId: string): Promise<boolean> {
+    const sql = "SELECT 1 FROM run_steps WHERE run_id = ? AND step = ? AND call_id = ?";
+    return (await this.scope.db.find(sql, [this.run.run_id, this.number(step), callId])) !== undefined;
   }
 }

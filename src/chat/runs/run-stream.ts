@@ -62,8 +62,9 @@ export class RunStream {
   }
 
   /** The assistant's message ended; text that follows belongs to the next one. */
-  nextStep(): void {
+  private nextStep(): void {
     this.flush();
+    if (this.stepText === "") return;
     this.before = this.text;
     this.stepText = "";
     this.sentStepText = "";
@@ -75,9 +76,9 @@ export class RunStream {
     this.agent("thinking", { delta }, "run");
   }
 
-  /** A tool call began. */
+  /** A tool call began, and so the message that asked for it is complete. */
   toolStarted(call: { callId: string; name: string; args: Record<string, unknown>; title: string }): void {
-    this.flush();
+    this.nextStep();
     const startedAt = this.clock.nowMs();
     this.item(call, { phase: "start", status: "running", startedAt });
     this.tool({ phase: "start", name: call.name, toolCallId: call.callId, args: call.args });

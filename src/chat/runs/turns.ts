@@ -20,7 +20,7 @@ import type { Statement } from "../../storage/database.ts";
 import type { Principal } from "../../tenancy/principal.ts";
 import type { TenantScope } from "../../tenancy/scoped.ts";
 import { writeKnowing } from "./begin-run.ts";
-import type { ActiveRun, RunResult } from "./live-runs.ts";
+import { type ActiveRun, LAID_ASIDE, type RunResult } from "./live-runs.ts";
 import { TurnRecorder } from "./recorder.ts";
 import { endRun, findRun, settingsOf } from "./run.ts";
 
@@ -113,6 +113,8 @@ export class Turns {
   private async close(input: TurnInput, recorder: TurnRecorder, outcome: RunOutcome): Promise<RunResult> {
     const { scope, active } = input;
     const { run, stream } = active;
+    const calls = [outcome.unpaid ?? null, outcome.call].filter((call) => call !== null);
+    if (outcome.unpaid != null) recorder.meter(outcome.unpaid.step, outcome.unpaid);
     const metered = outcome.call === null ? null : recorder.meter(outcome.step, outcome.call);
     const message = this.lastMessage(active, outcome, metered?.wire);
     const hasRow = message.content.length > 0 || outcome.status === "failed";
@@ -123,8 +125,8 @@ export class Turns {
     const statements: Statement[] = [
       endRun(run.run_id, end, now, true),
       ...(added?.statements ?? []),
-      ...(metered?.statements ?? []),
-      ...(outcome.call === null ? [] : [recorder.tokens(outcome.call)]),
+      ...recorder.owed(),
+      ...calls.map((call) => recorder.tokens(call)),
       ...active.joined.map((joined) => endRun(joined.run_id, { ...end, stopReason: "steered" }, now, false)),
       closeSession(active, outcome, textOf(message), now),
     ];
@@ -147,6 +149,7 @@ export class Turns {
     recorder: TurnRecorder,
     outcome: RunOutcome,
   ): Promise<RunResult> {
+    if (outcome.unpaid != null) recorder.meter(outcome.unpaid.step, outcome.unpaid);
     if (outcome.call !== null) recorder.meter(outcome.step, outcome.call);
     const statements = recorder.owed();
     if (statements.length > 0) await scope.db.write({ statements });
@@ -189,6 +192,8 @@ export class Turns {
       const content = text === "" ? [] : [{ type: "text", text }];
       stream.final(end.stopReason, { role: "assistant", content, timestamp: endedAtMs });
     } else if (outcome.status === "failed") {
+      const { code = "provider_failed", details } = outcome.error ?? {};
+      this.deps.log.info({ runId: run.run_id, code, ...details }, "a run ended without an answer");
       stream.failed(end.errorMessage ?? "The run failed.", errorDetail(outcome));
     }
     await this.announce(scope, active, { reason: "agent.input.settled", phase: "end", runId: run.run_id });
@@ -299,7 +304,7 @@ export async function loadHistory(
 
 function abandoned(active: ActiveRun, endedAtMs: number): RunResult {
   const usage = { inputTokens: 0, outputTokens: 0 };
-  const stopReason = "restart";
+  const stopReason = LAID_ASIDE;
   return {
     status: "aborted",
     text: active.stream.text,

@@ -40,6 +40,12 @@ export function readSessionCookie(request: IncomingMessage, ingress: Ingress): s
   return values.length === 1 && value !== undefined && /^[A-Za-z0-9_-]{16,256}$/.test(value) ? value : null;
 }
 
+/** SECURITY: a session in the clear could be read on the way; it is neither given nor taken but by TLS or on this machine. */
+export function assertCanHoldSession(ingress: Ingress): void {
+  if (ingress.peer.isSecure || isLoopbackOrigin(ingress.origin)) return;
+  throw new AppError("origin_refused", "Signing in needs HTTPS here; plain HTTP only works on this machine.");
+}
+
 /** Whether a browser at this origin reaches us over loopback. */
 export function isLoopbackOrigin(origin: string): boolean {
   return /^http:\/\/(localhost|127\.0\.0\.1|\[::1\]|[a-z0-9-]+\.localhost)(:\d+)?$/.test(origin);

@@ -19,7 +19,9 @@ import { runInContext } from "../../tenancy/context.ts";
 import type { TenantDoor } from "../../tenancy/scoped.ts";
 import { allows } from "../../tenancy/scopes.ts";
 import type { Ingress, IngressReader } from "../ingress.ts";
+import { endBrokenLine } from "./broken-line.ts";
 import {
+  assertCanHoldSession,
   assertSameOrigin,
   type Callers,
   readBearer,
@@ -68,8 +70,16 @@ export class HttpServer {
       genReqId: () => newId(),
       requestIdHeader: false,
       exposeHeadRoutes: true,
+      clientErrorHandler: (error, line) => endBrokenLine(error as { code?: string }, line),
+      // Targets that cannot be decoded never reach a hook; they get the same form and headers as every answer.
+      frameworkErrors: (thrown, request, reply) => {
+        reply.headers({ ...API_HEADERS, "x-request-id": request.id });
+        this.fail(thrown, request, reply);
+      },
     });
-    this.fastify.server.maxHeadersCount = 200;
+    // SECURITY: Node leaves headers above a count out without a word, maybe the one that decides. All are read, as far
+    // as their bytes are allowed, and the ingress refuses what is too many.
+    this.fastify.server.maxHeadersCount = 0;
     this.prepare();
   }
 
@@ -131,6 +141,8 @@ export class HttpServer {
         // SECURITY: also without a cookie: a foreign page must not sign a browser in as somebody else.
         if (call.sessionCookie !== null || call.headers["origin"] !== undefined)
           assertSameOrigin(request.raw, ingress);
+        // ORDER: before the handler, which would use a sign-in link up for a session that cannot be held.
+        if (route.method !== "GET") assertCanHoldSession(ingress);
         return route.handler({ ...call, body: readBody(route, request) });
       case "metrics":
         if (!equalConstantTime(readBearer(request.raw) ?? "", this.deps.metricsToken)) {

@@ -172,6 +172,12 @@ export class Connection implements Member, ConnectionHandle {
       this.expel(4001, "access changed or revoked");
   }
 
+  /** Close when the credential has come to its end: a listener that never asks anything would hear on. */
+  expire(nowMs: number): void {
+    const endMs = this.open?.principal.credential.expiresAtMs ?? null;
+    if (endMs !== null && endMs <= nowMs) this.expel(4001, "access changed or revoked");
+  }
+
   /** Cut the line without a word. */
   drop(): void {
     this.socket.terminate();

@@ -111,7 +111,9 @@ export class Sockets {
   }
 
   private tick(): void {
-    const payload = JSON.stringify({ ts: this.deps.clock.nowMs() });
+    const nowMs = this.deps.clock.nowMs();
+    for (const connection of this.connections.values()) connection.expire(nowMs);
+    const payload = JSON.stringify({ ts: nowMs });
     for (const { member } of this.deps.rooms.unscopedMembers()) member.deliver("tick", payload, false);
   }
 
@@ -137,6 +139,8 @@ function refuse(stream: Duplex, error: AppError): void {
     error: { type: error.code, code: error.code, message: error.publicMessage },
   });
   const { status } = error.rule;
+  // Ending is half a goodbye; a peer that never says its half would keep the line.
+  stream.once("finish", () => stream.destroy());
   stream.end(
     `HTTP/1.1 ${status} Refused\r\nConnection: close\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
