@@ -4,7 +4,6 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "vite";
 
 const ui = fileURLToPath(new URL("../ui", import.meta.url));
 const built = join(ui, "dist", "index.html");
@@ -17,6 +16,8 @@ if (
   process.exit(0);
 }
 process.stdout.write("Building the web pages (once, some seconds)…\n");
+// Only a build needs the tool; a start with pages in place must not ask for it.
+const { build } = await import("vite");
 await build({ configFile: join(ui, "vite.config.ts"), logLevel: "warn" });
 
 function newestSourceMs(): number {

@@ -3,7 +3,7 @@
  * Refuses to know: everything else.
  */
 import { existsSync } from "node:fs";
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -30,10 +30,8 @@ export async function serve(argv: readonly string[]): Promise<void> {
   const app = await makeApp({ config, drainMs: DRAIN_MS });
   const address = await app.listen();
   const url = config.publicUrl?.replace(/\/+$/, "") ?? address;
-  await writeFile(serverFile(config.stateDir), JSON.stringify({ url, address, pid: process.pid }), {
-    mode: 0o600,
-  });
-  greet(url, app.firstRun.loginLinkSecret, app.gateway.hasUi);
+  await announceServer(config.stateDir, { url, address, pid: process.pid });
+  greet(url, app.firstRun.loginLinkSecret, app.gateway.hasUi, loginLinkCommand(config.stateDir));
   const stop = () => {
     app
       .close()
@@ -68,12 +66,33 @@ function serverFile(stateDir: string): string {
   return join(stateDir, "server.json");
 }
 
+/** Tell commands and the next start where we are. ORDER: a draft first, so that nobody ever reads half a file. */
+async function announceServer(stateDir: string, facts: ServerFacts): Promise<void> {
+  const draft = `${serverFile(stateDir)}.${process.pid}`;
+  await writeFile(draft, JSON.stringify(facts), { mode: 0o600 });
+  await rename(draft, serverFile(stateDir));
+}
+
+interface ServerFacts {
+  url: string;
+  address: string;
+  pid: number;
+}
+
+/** What the last server wrote; undefined when there is nothing, or nothing that can be read. */
+async function readServer(stateDir: string): Promise<Partial<ServerFacts> | undefined> {
+  try {
+    const value: unknown = JSON.parse(await readFile(serverFile(stateDir), "utf8"));
+    return typeof value === "object" && value !== null ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Two servers on one state folder would both write transcripts; the second one refuses. */
 async function assertAlone(stateDir: string): Promise<void> {
-  const text = await readFile(serverFile(stateDir), "utf8").catch(() => undefined);
-  if (text === undefined) return;
-  const { pid, address } = JSON.parse(text) as { pid?: number; address?: string };
-  if (pid === undefined || pid === process.pid || !isAlive(pid) || !(await answers(address))) return;
+  const { pid, address } = (await readServer(stateDir)) ?? {};
+  if (typeof pid !== "number" || pid === process.pid || !isAlive(pid) || !(await answers(address))) return;
   throw new AppError(
     "conflict",
     `Another Creel (process ${pid}) serves this state folder at ${address}. Stop it first, or use another --state-dir.`,
@@ -101,18 +120,24 @@ async function answers(address: string | undefined): Promise<boolean> {
   });
 }
 
-function greet(url: string, linkSecret: string | null, hasUi: boolean): void {
+/** The command that makes another link for this very folder. */
+function loginLinkCommand(stateDir: string): string {
+  const isDefault = stateDir === OPTIONS.stateDir.schema.parse(undefined);
+  return `npx creel login-link${isDefault ? "" : ` --state-dir ${stateDir}`}`;
+}
+
+function greet(url: string, linkSecret: string | null, hasUi: boolean, command: string): void {
   const lines = ["", `  Creel serves at ${url}`, ""];
   if (linkSecret !== null) {
     lines.push(
       "  Sign in within 15 minutes, once:",
       `  ${url}/login#link=${linkSecret}`,
       "",
-      "  Another link: npx creel login-link",
+      `  Another link: ${command}`,
       "",
     );
   } else {
-    lines.push("  A sign-in link: npx creel login-link", "");
+    lines.push(`  A sign-in link: ${command}`, "");
   }
   if (!hasUi) lines.push("  The web pages are not built; npm start builds them.", "");
   process.stdout.write(`${lines.join("\n")}\n`);

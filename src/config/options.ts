@@ -123,8 +123,8 @@ export const OPTIONS = {
     schema: z
       .string()
       .regex(/^[^/]+\/.+$/, "must be provider/model")
-      .default("demo/demo"),
-    doc: "The model agents use unless they or a session say otherwise, as provider/model.",
+      .optional(),
+    doc: "The model agents use unless they or a session say otherwise, as provider/model. Without it a tenant's own first model, else the built-in demo.",
   }),
   egressAllowPrivate: option({
     path: "egress.allowPrivate",

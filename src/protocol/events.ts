@@ -12,8 +12,6 @@ export const EVENT_NAMES = [
   "session.message",
   "session.tool",
   "sessions.changed",
-  "presence",
-  "health",
   "tick",
   "shutdown",
 ] as const;

@@ -156,6 +156,8 @@ export class SqliteDatabases implements Databases {
     const worker = new Worker(new URL("./sqlite-writer.ts", import.meta.url), { workerData: this.setup });
     let cause: Error = new Error("the writing thread ended");
     worker.on("message", (replies: JobReply[]) => {
+      // `node --watch` sends words of its own through the ports of threads.
+      if (!Array.isArray(replies)) return;
       this.hasAnswered = true;
       this.settle(replies);
     });
