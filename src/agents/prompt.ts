@@ -21,11 +21,16 @@ interface Remembered {
   text: string;
 }
 
+/** Formatters kept; there are about 400 time zones, and few are used at once. */
+const TIME_ZONES = 64;
+
 /** Builds system prompts; remembers unchanged files, keyed by tenant, agent and name. */
 export class Prompts {
   private readonly workspaces: Workspaces;
   private readonly clock: Clock;
   private readonly remembered = new Map<string, Remembered>();
+  /** Formatters by time zone; making one takes longer than all else a prompt needs. */
+  private readonly calendars = new Map<string, Intl.DateTimeFormat>();
 
   constructor(workspaces: Workspaces, clock: Clock) {
     this.workspaces = workspaces;
@@ -36,14 +41,25 @@ export class Prompts {
   async build(scope: TenantScope, agent: Agent, tools: readonly Tool[]): Promise<string> {
     const parts = [
       `You are ${agent.name}, an assistant of the organization "${scope.tenant.displayName}".`,
-      `It is ${today(this.clock.nowMs(), scope.tenant.timeZone)} (time zone ${scope.tenant.timeZone}).`,
+      `It is ${this.today(scope.tenant.timeZone)} (time zone ${scope.tenant.timeZone}).`,
       toolRules(tools),
     ];
-    for (const file of BOOTSTRAP_FILES) {
-      const text = await this.readFile(scope, agent.id, file);
+    const texts = await Promise.all(BOOTSTRAP_FILES.map((file) => this.readFile(scope, agent.id, file)));
+    for (const [index, file] of BOOTSTRAP_FILES.entries()) {
+      const text = texts[index] ?? "";
       if (text.trim() !== "") parts.push(`<file name="${file}">\n${shorten(text)}\n</file>`);
     }
     return parts.join("\n\n");
+  }
+
+  private today(timeZone: string): string {
+    let calendar = this.calendars.get(timeZone);
+    if (calendar === undefined) {
+      if (this.calendars.size >= TIME_ZONES) this.calendars.clear();
+      calendar = new Intl.DateTimeFormat("en-GB", { dateStyle: "full", timeZone });
+      this.calendars.set(timeZone, calendar);
+    }
+    return calendar.format(this.clock.nowMs());
   }
 
   private async readFile(scope: TenantScope, agentId: AgentId, file: BootstrapFile): Promise<string> {
@@ -74,10 +90,6 @@ export class Prompts {
 async function stampOf(path: string): Promise<string> {
   const found = await lstat(path, { bigint: true }).catch(() => undefined);
   return found === undefined ? "" : `${found.ino} ${found.size} ${found.mtimeNs} ${found.ctimeNs}`;
-}
-
-function today(nowMs: number, timeZone: string): string {
-  return new Intl.DateTimeFormat("en-GB", { dateStyle: "full", timeZone }).format(nowMs);
 }
 
 function toolRules(tools: readonly Tool[]): string {

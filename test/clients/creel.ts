@@ -104,7 +104,7 @@ function targetFor(port: number, slug: string, token: string): Target {
 }
 
 async function launchCreel(stateDir: string, port: number, tenant: string, env: Record<string, string>) {
-  const args = ["src/main.ts", "serve", "--host", "127.0.0.1", "--port", String(port)];
+  const args = ["bin/creel.js", "serve", "--host", "127.0.0.1", "--port", String(port)];
   const child: ChildProcess = spawn(
     process.execPath,
     [...args, "--state-dir", stateDir, "--tenant", tenant],

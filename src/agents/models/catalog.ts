@@ -71,6 +71,8 @@ export interface CatalogDeps {
 /** See the head of this file. */
 export class ModelCatalog {
   private readonly deps: CatalogDeps;
+  /** Endpoints of the operator's providers, by id. They hold no tenant's anything; tenants' own are made per run. */
+  private readonly platformEndpoints = new Map<string, ModelProvider>();
 
   constructor(deps: CatalogDeps) {
     this.deps = deps;
@@ -181,10 +183,18 @@ export class ModelCatalog {
         `${id} has no key yet. Ask the operator of this service to set one, or choose another model.`,
       );
     }
-    const host = URL.parse(provider.baseUrl)?.hostname ?? "";
-    const policy = { allowPrivate: true, operatorHosts: [host.replace(/^\[|\]$/g, "")] };
-    const model = this.connect(id, provider.baseUrl, provider.apiKey, "platform", policy);
-    return { ...ready(id, entry, "platform"), model };
+    return { ...ready(id, entry, "platform"), model: this.platformEndpoint(id, provider) };
+  }
+
+  private platformEndpoint(id: string, provider: PlatformProvider): ModelProvider {
+    let endpoint = this.platformEndpoints.get(id);
+    if (endpoint === undefined) {
+      const host = URL.parse(provider.baseUrl)?.hostname ?? "";
+      const policy = { allowPrivate: true, operatorHosts: [host.replace(/^\[|\]$/g, "")] };
+      endpoint = this.connect(id, provider.baseUrl, provider.apiKey, "platform", policy);
+      this.platformEndpoints.set(id, endpoint);
+    }
+    return endpoint;
   }
 
   private async fromOwn(

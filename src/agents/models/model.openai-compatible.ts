@@ -4,7 +4,7 @@
  *
  * SECURITY: the key and the address come as arguments and from nowhere else; without a key no Authorization is sent.
  */
-import type { LanguageModelV4StreamPart, LanguageModelV4Usage } from "@ai-sdk/provider";
+import type { LanguageModelV4, LanguageModelV4StreamPart, LanguageModelV4Usage } from "@ai-sdk/provider";
 import { AppError } from "../../kernel/errors.ts";
 import type { ModelUsage } from "../../protocol/message.ts";
 import { failureOfStatus, modelFailure } from "./failure.ts";
@@ -24,12 +24,16 @@ export interface OpenAiCompatibleOptions {
   fetch: typeof fetch;
 }
 
+type LanguageModel = Pick<LanguageModelV4, "doStream">;
+
 /** Longest pause a provider may ask for that we believe. */
 const LONGEST_RETRY_AFTER_MS = 3_600_000;
 
 /** See the head of this file. */
 export class OpenAiCompatibleModel implements ModelProvider {
   private readonly options: OpenAiCompatibleOptions;
+  /** By model id; making one builds the schemas of its answers, which costs as much as a short answer. */
+  private readonly models = new Map<string, Promise<LanguageModel>>();
 
   constructor(options: OpenAiCompatibleOptions) {
     this.options = options;
@@ -53,6 +57,15 @@ export class OpenAiCompatibleModel implements ModelProvider {
   }
 
   private async open(request: ModelRequest) {
+    let model = this.models.get(request.modelId);
+    if (model === undefined) {
+      model = this.makeModel(request.modelId);
+      this.models.set(request.modelId, model);
+    }
+    return (await model).doStream(toCallOptions(request));
+  }
+
+  private async makeModel(modelId: string): Promise<LanguageModel> {
     // Loaded on first use: an idle process should stay small.
     const { createOpenAICompatible } = await import("@ai-sdk/openai-compatible");
     const { baseUrl, apiKey, fetch } = this.options;
@@ -69,7 +82,7 @@ export class OpenAiCompatibleModel implements ModelProvider {
           ? body
           : { ...body, [isOpenAi ? "max_completion_tokens" : "max_tokens"]: max_tokens },
     });
-    return provider(request.modelId).doStream(toCallOptions(request));
+    return provider(modelId);
   }
 
   private failure(model: string, thrown: unknown, hasBegun: boolean): AppError {
