@@ -6,6 +6,7 @@
  * tenant's own `usage_dirty_days`, written by the trigger that made it behind and cleared only after control.db
  * committed: a crash in between means the same values are pushed again.
  */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Clock, Timer } from "../kernel/clock.ts";
 import type { TenantId } from "../kernel/ids.ts";
 import type { Log } from "../kernel/log.ts";
@@ -139,6 +140,8 @@ export class UsageRollup {
   }
 
   private async attempt(scope: TenantScope): Promise<number> {
+    // Reading a tenant with nothing to push never waits; a thousand of them in a row would hold everybody up.
+    await nextTurn();
     try {
       return await this.pushDirty(scope);
     } catch (error) {

@@ -54,5 +54,5 @@ export const LIMITS = {
   /** Rows any list returns at most. */
   listRows: 1_000,
   /** Open database handles kept per thread; each costs about 200 KiB (DEPENDENCIES.md Q2). */
-  openDatabases: 96,
+  openDatabases: 32,
 } as const;
