@@ -37,11 +37,16 @@ describe.skipIf(why)(`openclaw tui${why ? ` (${why})` : ""}`, () => {
         await tui.sees(`SAY:canary-of-${seat.name}`);
         const before = tui.shown().length;
         tui.type("\r");
-        await tui.sees("streaming", before);
         await tui.sees("connected | idle", before);
         await tui.sees(new RegExp(`(?<!SAY:)canary-of-${seat.name}`), before);
         expect(tui.shown()).toMatch(/agent main( \(\w+\))? \| session main \| mock-1/);
         await tui.sees(/tokens [1-9]\d*\/128k/, before);
+        // A short answer is over before the terminal paints; a slow one is seen while it comes.
+        const beforeSlow = tui.shown().length;
+        tui.type("SLOW");
+        await tui.sees("SLOW", beforeSlow);
+        tui.type("\r");
+        await tui.sees("streaming", beforeSlow);
         for (const failure of [
           "history failed",
           "session description failed",
