@@ -33,8 +33,10 @@ export async function startApp(
   const stateDir = options.stateDir ?? (await mkdtemp(join(tmpdir(), "creel-test-")));
   const start = async () => {
     const { config } = loadConfig({ env: {}, flags: { "state-dir": stateDir, port: "0" } });
+    // The built-in model unless a test says otherwise, also in tenants that have providers of their own.
+    const settings = { ...config, defaultModel: "demo/demo" };
     const app = await makeApp({
-      config: { ...config, ...options.config },
+      config: { ...settings, ...options.config },
       log: makeLog({ level: process.env["CREEL_TEST_LOG"] === undefined ? "silent" : "debug" }),
       uiDirectory: null,
       drainMs: 0,
