@@ -71,7 +71,7 @@ describe("inputs that wait", () => {
   it("are answered after the one that was interrupted, in their order", async () => {
     await world.start();
     const client = await world.client(SLUG);
-    const first = await send(client, "SLOW:20 first");
+    const first = await send(client, "SLOW:80 first");
     await eventOf(client, first, "chat", "delta");
     // All in one millisecond, as far as the wall clock can tell.
     const keys = await Promise.all(Array.from({ length: 6 }, (_, n) => send(client, `SAY:waiting ${n}`)));
@@ -101,7 +101,8 @@ describe("inputs that wait", () => {
     await world.start();
     const client = await world.client(SLUG);
     const other = await world.client(SLUG, world.tenant(SLUG).second);
-    const first = await send(client, "SLOW:30 first");
+    // Long enough that the other input still waits when the kill comes, also on a busy machine.
+    const first = await send(client, "SLOW:120 first");
     await eventOf(client, first, "chat", "delta");
     const foreign = await send(other, "SAY:by the other");
     await world.kill();
