@@ -77,7 +77,11 @@ export class Gateway {
       ingress,
     );
     const callers = new Callers(auth.authenticator);
-    this.http = new HttpServer({ ingress, callers, door, log, metricsToken: options.metricsToken });
+    this.http = new HttpServer({
+      ...{ ingress, callers, door, log },
+      metricsToken: options.metricsToken,
+      nowMs: () => options.clock.nowMs(),
+    });
     this.routes = [
       ...makeHealthRoutes({
         meters: this.meters,

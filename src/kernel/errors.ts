@@ -22,6 +22,7 @@ export const ERROR_RULES = {
   credential_ambiguous: { status: 400, wire: "INVALID_REQUEST", level: "info", retryable: false },
   unauthenticated: { status: 401, wire: "INVALID_REQUEST", level: "debug", retryable: false },
   link_invalid: { status: 401, wire: "INVALID_REQUEST", level: "debug", retryable: false },
+  step_up_required: { status: 403, wire: "FORBIDDEN", level: "debug", retryable: false },
   forbidden: { status: 403, wire: "FORBIDDEN", level: "info", retryable: false },
   origin_refused: { status: 403, wire: "FORBIDDEN", level: "info", retryable: false },
   tenant_mismatch: { status: 403, wire: "FORBIDDEN", level: "warn", retryable: false },

@@ -3,6 +3,7 @@
  * isolation tests are made. Refuses to know: transports, what methods do.
  */
 import { z } from "zod";
+import type { Actor } from "../tenancy/actor.ts";
 import type { Principal } from "../tenancy/principal.ts";
 import type { TenantScope } from "../tenancy/scoped.ts";
 import type { Scope } from "../tenancy/scopes.ts";
@@ -34,6 +35,8 @@ export interface ClientFacts {
 export interface MethodCall {
   readonly tenant: TenantScope;
   readonly principal: Principal;
+  /** Who acts, for the record. */
+  readonly actor: Actor;
   readonly requestId: string;
   readonly client: ClientFacts | null;
   /** Null when the call came by HTTP. */

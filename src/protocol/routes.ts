@@ -4,6 +4,7 @@
  */
 import type { z } from "zod";
 import type { UserId } from "../kernel/ids.ts";
+import type { Actor } from "../tenancy/actor.ts";
 import type { Principal } from "../tenancy/principal.ts";
 import type { TenantScope } from "../tenancy/scoped.ts";
 import type { Scope } from "../tenancy/scopes.ts";
@@ -15,17 +16,25 @@ export interface BrowserUser {
   displayName: string;
   language: string | null;
   isOperator: boolean;
+  /** When they last proved who they are (signed in or stepped up), wall-clock. */
+  authAtMs: number;
 }
 
 /**
  * Who may call: `public` anybody; `browser` a signed-in person (cookie); `tenant` somebody with the scope in the
- * tenant that the request names, by bearer token or by cookie; `metrics` whoever has the metrics credential.
+ * tenant that the request names, by bearer token or by cookie; `operator` a signed-in person who runs the platform, by
+ * cookie only; `metrics` whoever has the metrics credential. `isStepUp`: only within `STEP_UP_MS` of having proved who
+ * they are; a bearer token never counts as that.
  */
 export type RoutePolicy =
   | { kind: "public" }
-  | { kind: "browser" }
-  | { kind: "tenant"; scope: Scope }
+  | { kind: "browser"; isStepUp?: boolean | undefined }
+  | { kind: "tenant"; scope: Scope; isStepUp?: boolean | undefined }
+  | { kind: "operator"; isStepUp?: boolean | undefined }
   | { kind: "metrics" };
+
+/** How long a proof of who somebody is counts for acts that cannot be undone (ATTACKS AU-25). */
+export const STEP_UP_MS = 5 * 60 * 1000;
 
 /** The request as a handler sees it. */
 export interface RouteCall<Body> {
@@ -46,12 +55,15 @@ export interface RouteCall<Body> {
   readonly user: BrowserUser | null;
   /** The raw cookie value of the browser session, for sign-in and sign-out. */
   readonly sessionCookie: string | null;
+  /** Who acts, for the record; null while nobody is known. */
+  readonly actor: Actor | null;
 }
 
 /** A call of a `tenant` route. */
 export interface TenantRouteCall<Body> extends RouteCall<Body> {
   readonly tenant: TenantScope;
   readonly principal: Principal;
+  readonly actor: Actor;
 }
 
 /** The answer; `body` is JSON unless `contentType` says otherwise, `stream` is sent piece by piece. */
@@ -92,10 +104,11 @@ export function defineTenantRoute<Body extends z.ZodType>(declaration: {
   method: Route["method"];
   path: string;
   scope: Scope;
+  isStepUp?: boolean;
   body: Body | null;
   doc: string;
   handler(call: TenantRouteCall<z.output<Body>>): Promise<RouteAnswer>;
 }): Route {
-  const { scope, ...rest } = declaration;
-  return { ...rest, policy: { kind: "tenant", scope } } as Route;
+  const { scope, isStepUp, ...rest } = declaration;
+  return { ...rest, policy: { kind: "tenant", scope, isStepUp } } as Route;
 }

@@ -4,7 +4,7 @@ import { SourceFile } from "./source.ts";
 import { readProduct, resolveImport } from "./tree.ts";
 
 const FLOORS: Record<string, number> = {
-  ...{ kernel: 0, config: 1, storage: 1, tenancy: 2, protocol: 3, events: 4, jobs: 4 },
+  ...{ kernel: 0, config: 1, storage: 1, tenancy: 2, protocol: 3, events: 4, audit: 4, jobs: 4 },
   ...{ auth: 5, sessions: 5, agents: 5, billing: 5, mesh: 5, chat: 6, channels: 7, mission: 7, admin: 7 },
   ...{ gateway: 8, app: 9, main: 10, cli: 11 },
 };

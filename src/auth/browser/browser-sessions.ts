@@ -31,6 +31,7 @@ interface SessionRow {
   id: string;
   user_id: string;
   last_seen_at_ms: number;
+  auth_at_ms: number;
   expires_at_ms: number;
   revoked_at_ms: number | null;
   display_name: string;
@@ -38,7 +39,7 @@ interface SessionRow {
   is_operator: number;
 }
 
-const SELECT = `SELECT s.id, s.user_id, s.last_seen_at_ms, s.expires_at_ms, s.revoked_at_ms, u.display_name, u.language,
+const SELECT = `SELECT s.id, s.user_id, s.last_seen_at_ms, s.auth_at_ms, s.expires_at_ms, s.revoked_at_ms, u.display_name, u.language,
     EXISTS (SELECT 1 FROM operators o WHERE o.user_id = s.user_id) AS is_operator
   FROM browser_sessions s JOIN users u ON u.id = s.user_id`;
 
@@ -72,9 +73,17 @@ export class BrowserSessions {
       statements: [
         this.links.spendStatement(linkSecret),
         {
-          sql: `INSERT INTO browser_sessions (id, hash, user_id, created_at_ms, last_seen_at_ms, expires_at_ms)
-            SELECT ?, ?, user_id, ?, ?, ? FROM login_links WHERE hash = ?`,
-          params: [newId(), this.hash(cookie), nowMs, nowMs, nowMs + SESSION_MS, this.links.hash(linkSecret)],
+          sql: `INSERT INTO browser_sessions (id, hash, user_id, created_at_ms, last_seen_at_ms, auth_at_ms, expires_at_ms)
+            SELECT ?, ?, user_id, ?, ?, ?, ? FROM login_links WHERE hash = ?`,
+          params: [
+            newId(),
+            this.hash(cookie),
+            nowMs,
+            nowMs,
+            nowMs,
+            nowMs + SESSION_MS,
+            this.links.hash(linkSecret),
+          ],
           expect: 1,
         },
         this.revokeStatement(previousCookie ?? "", nowMs),
@@ -156,6 +165,7 @@ export class BrowserSessions {
         displayName: row.display_name,
         language: row.language,
         isOperator: row.is_operator === 1,
+        authAtMs: row.auth_at_ms,
       },
       endsAtMs,
       expiresAtMs: row.expires_at_ms,

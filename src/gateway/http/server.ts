@@ -14,7 +14,15 @@ import { parseUntrusted } from "../../kernel/json.ts";
 import { LIMITS } from "../../kernel/limits.ts";
 import type { Log } from "../../kernel/log.ts";
 import { describeIssues } from "../../protocol/methods.ts";
-import type { Route, RouteAnswer, RouteCall, TenantRouteCall } from "../../protocol/routes.ts";
+import {
+  type BrowserUser,
+  type Route,
+  type RouteAnswer,
+  type RouteCall,
+  STEP_UP_MS,
+  type TenantRouteCall,
+} from "../../protocol/routes.ts";
+import { type Actor, actorOf } from "../../tenancy/actor.ts";
 import { runInContext } from "../../tenancy/context.ts";
 import type { TenantDoor } from "../../tenancy/scoped.ts";
 import { allows } from "../../tenancy/scopes.ts";
@@ -36,6 +44,8 @@ export interface ServerDeps {
   door: TenantDoor;
   log: Log;
   metricsToken: string;
+  /** Wall-clock time. */
+  nowMs(): number;
 }
 
 declare module "fastify" {
@@ -156,7 +166,19 @@ export class HttpServer {
         const user = await this.deps.callers.user(request.raw, ingress);
         if (user === null) throw new AppError("unauthenticated", "Sign in first.");
         assertSameOrigin(request.raw, ingress);
-        return route.handler({ ...call, body: readBody(route, request), user });
+        if (route.policy.isStepUp === true) this.assertFresh(user);
+        const actor = personActor("person", user, call);
+        return route.handler({ ...call, body: readBody(route, request), user, actor });
+      }
+      case "operator": {
+        const user = await this.deps.callers.user(request.raw, ingress);
+        if (user === null) throw new AppError("unauthenticated", "Sign in first.");
+        assertSameOrigin(request.raw, ingress);
+        // SECURITY: whoever is no operator sees no more than that there is nothing.
+        if (!user.isOperator) throw new AppError("not_found", "There is nothing here.");
+        if (route.policy.isStepUp === true) this.assertFresh(user);
+        const actor = personActor("operator", user, call);
+        return route.handler({ ...call, body: readBody(route, request), user, actor });
       }
       case "tenant": {
         const caller = await this.deps.callers.inTenant(request.raw, ingress);
@@ -164,9 +186,11 @@ export class HttpServer {
         if (!allows(principal.scopes, route.policy.scope)) {
           throw new AppError("forbidden", `missing scope: ${route.policy.scope}`);
         }
+        if (route.policy.isStepUp === true) this.assertFresh(caller.user);
         const tenant = this.deps.door.scope(caller.tenant);
         const body = readBody(route, request);
-        const full: TenantRouteCall<unknown> = { ...call, body, tenant, principal, user: caller.user };
+        const actor = actorOf(principal, { address: call.address, requestId: call.requestId });
+        const full: TenantRouteCall<unknown> = { ...call, body, tenant, principal, actor, user: caller.user };
         const context = { tenantId: tenant.tenantId, principal, requestId: request.id };
         return runInContext(context, () => route.handler(full));
       }
@@ -190,7 +214,16 @@ export class HttpServer {
       signal: gone.signal,
       user: null,
       sessionCookie: readSessionCookie(request.raw, ingress),
+      actor: null,
     };
+  }
+
+  /** Refuse an act that cannot be undone to whoever did not just prove who they are. */
+  private assertFresh(user: BrowserUser | null): void {
+    if (user !== null && this.deps.nowMs() - user.authAtMs <= STEP_UP_MS) return;
+    throw new AppError("step_up_required", "Sign in once more to confirm that it is you.", {
+      details: { maxAgeMs: STEP_UP_MS },
+    });
   }
 
   private send(reply: FastifyReply, ingress: Ingress, answer: RouteAnswer): FastifyReply {
@@ -220,6 +253,13 @@ export class HttpServer {
       .header("content-type", "application/json; charset=utf-8")
       .send(JSON.stringify(errorBody(error, request.id)));
   }
+}
+
+function personActor(kind: "person" | "operator", user: BrowserUser, call: RouteCall<unknown>): Actor {
+  const { userId, displayName, sessionId } = user;
+  const { address, requestId } = call;
+  const credential = { kind: "browser_session", id: sessionId };
+  return { kind, id: userId, name: displayName, role: null, credential, address, requestId };
 }
 
 function readBody(route: Route, request: FastifyRequest): unknown {

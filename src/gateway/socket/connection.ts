@@ -19,6 +19,7 @@ import {
   writeResult,
 } from "../../protocol/frames.ts";
 import type { ConnectionHandle, MethodCall } from "../../protocol/methods.ts";
+import { actorOf } from "../../tenancy/actor.ts";
 import type { TenantScope } from "../../tenancy/scoped.ts";
 import { allows } from "../../tenancy/scopes.ts";
 import { AuthorityEnded, UnknownMethod } from "../dispatch.ts";
@@ -299,6 +300,7 @@ export class Connection implements Member, ConnectionHandle {
     return {
       tenant: open.scope,
       principal: open.principal,
+      actor: actorOf(open.principal, { address: this.ingress.peer.address, requestId }),
       requestId,
       client: open.client,
       connection: this,
