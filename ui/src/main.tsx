@@ -4,6 +4,7 @@ import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { Tooltip } from "radix-ui";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
+import { StepUpProvider } from "./account/step-up.tsx";
 import { App } from "./app.tsx";
 import { WordsProvider } from "./i18n/words-context.tsx";
 import { ToastProvider } from "./parts/toasts.tsx";
@@ -25,7 +26,9 @@ createRoot(root).render(
       <WordsProvider>
         <Tooltip.Provider>
           <ToastProvider>
-            <App linkToken={linkToken} />
+            <StepUpProvider>
+              <App linkToken={linkToken} />
+            </StepUpProvider>
           </ToastProvider>
         </Tooltip.Provider>
       </WordsProvider>

@@ -13,6 +13,14 @@ export interface Tenant {
   name: string;
   role: Role;
   status: string;
+  /** Suspended with grace: one may read. */
+  isReadOnly: boolean;
+  /** Names it had before; they lead here. */
+  oldSlugs: string[];
+  /** Made by the first start and not named yet. */
+  needsName: boolean;
+  /** The person is no member: an operator with a time-boxed look. */
+  breakGlass: boolean;
 }
 
 /** The signed-in person. */
@@ -26,6 +34,9 @@ export interface Person {
 export interface Account {
   user: Person;
   operator: boolean;
+  /** When the person last proved who they are, wall-clock. */
+  authAtMs: number;
+  canCreateTenant: boolean;
   tenants: Tenant[];
 }
 
@@ -51,8 +62,8 @@ export function redeemLink(token: string): Promise<{ redirect: string }> {
   return requestJson("POST", "/auth/link", { token });
 }
 
-/** Ends this browser's session. */
-export function signOut(): Promise<void> {
+/** Ends this browser's session; `redirect` is where its provider wants to hear of it. */
+export function signOut(): Promise<{ redirect: string | null } | undefined> {
   return requestJson("POST", "/auth/logout");
 }
 

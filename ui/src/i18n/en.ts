@@ -1,4 +1,6 @@
 /** Every word of the Control UI in English; its shape is what every other language must fill. */
+import { operatorEn } from "./operator.en.ts";
+import { peopleEn } from "./people.en.ts";
 import type { Plural } from "./plural.ts";
 
 const count = (n: number): string => new Intl.NumberFormat("en").format(n);
@@ -409,6 +411,8 @@ export const en = {
       CLIENT_TIMEOUT: "The server took too long to answer. Try again.",
     } as Readonly<Record<string, string>>,
   },
+  ...peopleEn,
+  ...operatorEn,
 };
 
 /** The shape of every language. */

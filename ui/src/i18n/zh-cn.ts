@@ -1,5 +1,7 @@
 /** Every word of the Control UI in Simplified Chinese. */
 import type { Words } from "./en.ts";
+import { operatorZhCN } from "./operator.zh-cn.ts";
+import { peopleZhCN } from "./people.zh-cn.ts";
 
 const count = (n: number): string => new Intl.NumberFormat("zh-CN").format(n);
 
@@ -400,4 +402,6 @@ export const zhCN: Words = {
       CLIENT_TIMEOUT: "服务器响应超时。请重试。",
     },
   },
+  ...peopleZhCN,
+  ...operatorZhCN,
 };

@@ -1,0 +1,90 @@
+/**
+ * Proving once more who one is, where the server asks for it. Owns: the dialog and the way back to the page.
+ * Refuses to know: what it was asked for.
+ */
+import { createContext, type ReactNode, useContext, useState } from "react";
+import { beginSignIn, findOwnAccount, type SignInProvider } from "../http/identity.ts";
+import { HttpFailure } from "../http/request.ts";
+import { useWords } from "../i18n/words-context.tsx";
+import { Button } from "../parts/button.tsx";
+import { Dialog } from "../parts/dialog.tsx";
+import { Problem, Skeleton } from "../parts/states.tsx";
+import { CommandLine } from "../sign-in/front-door.tsx";
+
+/** Runs an act; when the server wants a fresh proof, asks for it, and the act counts as not done (it throws). */
+export type Guard = <T>(act: () => Promise<T>) => Promise<T>;
+
+const StepUpContext = createContext<Guard>((act) => act());
+
+/** The guard of this page. */
+export function useStepUp(): Guard {
+  return useContext(StepUpContext);
+}
+
+interface Ways {
+  providers: SignInProvider[];
+}
+
+async function findWays(): Promise<Ways> {
+  const { identities } = await findOwnAccount();
+  return { providers: identities.map(({ provider, label, icon }) => ({ id: provider, label, icon })) };
+}
+
+function StepUpDialog(props: { open: boolean; ways: Ways | undefined; onClose: () => void }) {
+  const words = useWords();
+  const [failure, setFailure] = useState<Error>();
+  const go = (provider: string) => {
+    const returnTo = `${location.pathname}${location.search}`;
+    beginSignIn({ provider, intent: "step_up", returnTo }).then(
+      ({ redirect }) => location.assign(redirect),
+      (error: unknown) => setFailure(error instanceof Error ? error : new Error(String(error))),
+    );
+  };
+  return (
+    <Dialog
+      open={props.open}
+      onClose={props.onClose}
+      title={words.stepUp.title}
+      description={words.stepUp.hint}
+    >
+      <div className="grid gap-3">
+        {failure ? <Problem compact title={words.stepUp.failed} error={failure} /> : null}
+        {props.ways === undefined ? <Skeleton lines={2} label={words.link.connecting} /> : null}
+        {props.ways?.providers.map((provider) => (
+          <Button key={provider.id} tone="primary" className="h-11 w-full" onClick={() => go(provider.id)}>
+            {words.stepUp.with(provider.label)}
+          </Button>
+        ))}
+        {props.ways?.providers.length === 0 ? (
+          <>
+            <p className="text-m text-ink-2">{words.stepUp.linkHint}</p>
+            <CommandLine text="npx creel login-link" />
+          </>
+        ) : null}
+      </div>
+    </Dialog>
+  );
+}
+
+/** Gives the guard to everything inside. */
+export function StepUpProvider(props: { children: ReactNode }) {
+  const [open, setOpen] = useState(false);
+  const [ways, setWays] = useState<Ways>();
+  const guard: Guard = async (act) => {
+    try {
+      return await act();
+    } catch (error) {
+      if (error instanceof HttpFailure && error.code === "step_up_required") {
+        setOpen(true);
+        findWays().then(setWays, () => setWays({ providers: [] }));
+      }
+      throw error;
+    }
+  };
+  return (
+    <StepUpContext value={guard}>
+      {props.children}
+      <StepUpDialog open={open} ways={ways} onClose={() => setOpen(false)} />
+    </StepUpContext>
+  );
+}
