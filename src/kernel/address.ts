@@ -7,6 +7,9 @@ import ipaddr from "ipaddr.js";
 /** What an address is: `global` any machine on the internet, `private` only near us, `never` not even for an operator. */
 export type AddressClass = "global" | "private" | "never";
 
+/** A network and the bits of it that count. */
+type Range = [ipaddr.IPv4 | ipaddr.IPv6, number];
+
 /**
  * Where clouds hand credentials to whoever asks from inside, and the like. 168.63.129.16 (Azure) is globally
  * routable by its number, so no range covers it.
@@ -17,18 +20,19 @@ const NEVER_V4 = [
   "100.100.100.100/32",
   "192.0.0.0/24",
   "168.63.129.16/32",
-];
-const NEVER_V6 = ["fd00:ec2::/32", "fd20:ce::254/128", "fe80::/10"];
+].map(toRange);
+const NEVER_V6 = ["fd00:ec2::/32", "fd20:ce::254/128", "fe80::/10"].map(toRange);
+const GLOBAL_V6 = [toRange("2000::/3")];
 
 /** IPv6 ranges that carry an IPv4 address inside, and how many bytes before the end it lies. */
-const EMBEDDINGS: readonly { range: string; offset: number; isInverted?: boolean }[] = [
-  { range: "::/96", offset: 12 },
-  { range: "::ffff:0:0/96", offset: 12 },
-  { range: "::ffff:0:0:0/96", offset: 12 },
-  { range: "64:ff9b::/96", offset: 12 },
-  { range: "64:ff9b:1::/48", offset: 12 },
-  { range: "2002::/16", offset: 2 },
-  { range: "2001::/32", offset: 12, isInverted: true },
+const EMBEDDINGS: readonly { range: Range; offset: number; isInverted?: boolean }[] = [
+  { range: toRange("::/96"), offset: 12 },
+  { range: toRange("::ffff:0:0/96"), offset: 12 },
+  { range: toRange("::ffff:0:0:0/96"), offset: 12 },
+  { range: toRange("64:ff9b::/96"), offset: 12 },
+  { range: toRange("64:ff9b:1::/48"), offset: 12 },
+  { range: toRange("2002::/16"), offset: 2 },
+  { range: toRange("2001::/32"), offset: 12, isInverted: true },
 ];
 
 /** Judge an address; anything unreadable is `never`. */
@@ -42,7 +46,7 @@ export function classifyAddress(text: string): AddressClass {
   const inner = embeddedV4(six);
   // SECURITY: a translator in our network would turn these into the IPv4 address; none of them is a public destination.
   if (inner !== undefined) return classifyV4(inner) === "never" ? "never" : "private";
-  if (six.range() === "unicast" && inRanges(six, ["2000::/3"])) return "global";
+  if (six.range() === "unicast" && inRanges(six, GLOBAL_V6)) return "global";
   return six.range() === "uniqueLocal" ? "private" : "never";
 }
 
@@ -60,24 +64,22 @@ function embeddedV4(six: ipaddr.IPv6): ipaddr.IPv4 | undefined {
   return new ipaddr.IPv4(found.isInverted ? bytes.map((byte) => byte ^ 0xff) : bytes);
 }
 
-function inRanges(address: ipaddr.IPv4 | ipaddr.IPv6, ranges: readonly string[]): boolean {
+function inRanges(address: ipaddr.IPv4 | ipaddr.IPv6, ranges: readonly Range[]): boolean {
   return ranges.some((range) => {
-    const [network, bits] = ipaddr.parseCIDR(range);
-    return network.kind() === address.kind() && address.match([network, bits] as [ipaddr.IPv4, number]);
+    return range[0].kind() === address.kind() && address.match(range as [ipaddr.IPv4, number]);
   });
 }
 
 /** A list of hosts and address ranges that somebody vouches for. */
 export class AddressList {
   private readonly names = new Set<string>();
-  private readonly ranges: string[] = [];
+  private readonly ranges: Range[] = [];
 
   /** @param entries host names, addresses or CIDR ranges; throws on a malformed range */
   constructor(entries: readonly string[]) {
     for (const entry of entries.map((text) => text.trim().toLowerCase())) {
-      if (entry.includes("/")) ipaddr.parseCIDR(entry);
-      if (entry.includes("/")) this.ranges.push(entry);
-      else if (ipaddr.isValid(entry)) this.ranges.push(toRange(entry));
+      if (entry.includes("/")) this.ranges.push(toRange(entry));
+      else if (ipaddr.isValid(entry)) this.ranges.push(ownRange(entry));
       else if (entry.length > 0) this.names.add(entry);
     }
   }
@@ -91,7 +93,13 @@ export class AddressList {
   }
 }
 
-function toRange(text: string): string {
+/** The range that holds one address. */
+function ownRange(text: string): Range {
   const address = ipaddr.process(text);
-  return `${address.toString()}/${address.kind() === "ipv4" ? 32 : 128}`;
+  return [address, address.kind() === "ipv4" ? 32 : 128];
+}
+
+/** Ranges are read once: reading them took longer than comparing. Throws on a malformed one. */
+function toRange(text: string): Range {
+  return ipaddr.parseCIDR(text);
 }

@@ -6,7 +6,7 @@ import { Worker } from "node:worker_threads";
 import type { Statement as Prepared } from "better-sqlite3";
 import { AppError } from "../kernel/errors.ts";
 import { LIMITS } from "../kernel/limits.ts";
-import type { Batch, Database, DatabaseKind, Databases, SqlValue, WriteOutcome } from "./database.ts";
+import type { Batch, Database, DatabaseKind, Databases, WriteOutcome } from "./database.ts";
 import { assertOwner, type Connection, openConnection } from "./sqlite-open.ts";
 import type { WriterRequest, WriterSetup } from "./sqlite-writer.ts";
 import type { JobReply } from "./sqlite-writer-file.ts";
@@ -17,7 +17,12 @@ export interface SqliteOptions {
   migrationsDirectory: string;
   /** Open handles per thread; three file descriptors each. */
   openFiles?: number;
+  /** How long what was appended may wait to be flushed to its file; it is on disk in the database all the while. */
+  settleAfterMs?: number;
 }
+
+/** Long enough that a conversation in progress costs one flush for many turns. */
+const SETTLE_AFTER_MS = 3_000;
 
 interface Waiting {
   resolve(outcome: WriteOutcome): void;
@@ -67,20 +72,23 @@ export class SqliteDatabases implements Databases {
 
   constructor(options: SqliteOptions) {
     this.openFiles = options.openFiles ?? LIMITS.openDatabases;
-    this.setup = { migrationsDirectory: options.migrationsDirectory, openFiles: this.openFiles };
+    const { migrationsDirectory, settleAfterMs = SETTLE_AFTER_MS } = options;
+    this.setup = { migrationsDirectory, openFiles: this.openFiles, settleAfterMs };
     this.worker = this.startWorker();
   }
 
   open(kind: DatabaseKind, path: string, owner: string): Database {
-    const read = async (sql: string) => {
-      await this.prepare(kind, path, owner);
-      return this.reader(path, owner).statement(sql);
+    const read = async <T>(sql: string, run: (statement: Prepared<unknown[]>) => unknown): Promise<T> => {
+      try {
+        if (!this.readers.has(path)) await this.prepare(kind, path, owner);
+        return run(this.reader(path, owner).statement(sql)) as T;
+      } catch (thrown) {
+        throw explain(thrown);
+      }
     };
     return {
-      find: async <Row>(sql: string, params: readonly SqlValue[] = []) =>
-        guard(async () => (await read(sql)).get(...params) as Row | undefined),
-      list: async <Row>(sql: string, params: readonly SqlValue[] = []) =>
-        guard(async () => (await read(sql)).all(...params) as Row[]),
+      find: (sql, params = []) => read(sql, (statement) => statement.get(...params)),
+      list: (sql, params = []) => read(sql, (statement) => statement.all(...params)),
       write: (batch: Batch) => this.request((id) => ({ type: "write", id, kind, path, owner, batch })),
     };
   }
@@ -184,19 +192,13 @@ export class SqliteDatabases implements Databases {
   }
 }
 
-async function guard<T>(read: () => Promise<T>): Promise<T> {
-  try {
-    return await read();
-  } catch (cause) {
-    if (cause instanceof AppError) throw cause;
-    const code = String((cause as { code?: unknown }).code ?? "");
-    if (code.startsWith("SQLITE_CORRUPT") || code.startsWith("SQLITE_IOERR") || code === "SQLITE_NOTADB") {
-      throw new AppError(
-        "tenant_unavailable",
-        "The stored data cannot be read. The operator has been told.",
-        { cause },
-      );
-    }
-    throw cause;
+/** What a failed read means to the caller. */
+function explain(thrown: unknown): unknown {
+  if (thrown instanceof AppError) return thrown;
+  const code = String((thrown as { code?: unknown }).code ?? "");
+  if (!code.startsWith("SQLITE_CORRUPT") && !code.startsWith("SQLITE_IOERR") && code !== "SQLITE_NOTADB") {
+    return thrown;
   }
+  const message = "The stored data cannot be read. The operator has been told.";
+  return new AppError("tenant_unavailable", message, { cause: thrown });
 }

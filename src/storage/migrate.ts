@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { sha256Hex } from "../kernel/crypto.ts";
 import { AppError } from "../kernel/errors.ts";
 import type { DatabaseKind } from "./database.ts";
+import { JOURNAL_TABLES } from "./journals.ts";
 import { assertOwner, type Connection } from "./sqlite-open.ts";
 
 /** One step, named by its file `NNNN-name.sql`. */
@@ -31,9 +32,7 @@ export function readMigrations(directory: string, kind: DatabaseKind): Migration
 const BOOKKEEPING = `
   CREATE TABLE IF NOT EXISTS file_owner (one INTEGER PRIMARY KEY CHECK (one = 1), owner TEXT NOT NULL) STRICT;
   CREATE TABLE IF NOT EXISTS schema_migrations (
-    position INTEGER PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL) STRICT;
-  CREATE TABLE IF NOT EXISTS journals (
-    file TEXT PRIMARY KEY, committed_bytes INTEGER NOT NULL CHECK (committed_bytes >= 0)) STRICT, WITHOUT ROWID;`;
+    position INTEGER PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL) STRICT;${JOURNAL_TABLES}`;
 
 /**
  * Apply what is missing, in one transaction, and write the owner into a new file.
@@ -41,7 +40,7 @@ const BOOKKEEPING = `
  */
 export function migrate(connection: Connection, migrations: readonly Migration[], owner: string): string[] {
   const version = connection.pragma("user_version", { simple: true }) as number;
-  if (version === migrations.length) return [];
+  if (version === migrations.length && hasBookkeeping(connection)) return [];
   if (version > migrations.length) throw new AppError("tenant_unavailable", NEWER, { details: { version } });
   const ran: string[] = [];
   const run = connection.transaction(() => {
@@ -62,6 +61,11 @@ export function migrate(connection: Connection, migrations: readonly Migration[]
   });
   run.immediate();
   return ran;
+}
+
+/** Whether the newest of our own tables is there: a file can be in its newest form but for them. */
+function hasBookkeeping(connection: Connection): boolean {
+  return connection.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'journal_tails'").get() !== undefined;
 }
 
 const NEWER = "The database was written by a newer Creel. Start that version, or restore an older backup.";

@@ -3,6 +3,7 @@
  * Refuses to know: threads, caches, tables (but the one that says whose file it is).
  */
 import SqliteDatabase from "better-sqlite3";
+import { sha256Hex } from "../kernel/crypto.ts";
 import { AppError } from "../kernel/errors.ts";
 
 /** A raw connection. */
@@ -18,6 +19,7 @@ export function openConnection(path: string, mode: "reader" | "writer"): Connect
   }
   try {
     setPragmas(connection, mode);
+    if (mode === "writer") addFunctions(connection);
     return connection;
   } catch (cause) {
     connection.close();
@@ -36,6 +38,8 @@ function setPragmas(connection: Connection, mode: "reader" | "writer"): void {
   connection.pragma("mmap_size = 0");
   // The default of this build is 16 MiB per handle; a thousand tenants would reach 16 GiB.
   connection.pragma("cache_size = -512");
+  // SECURITY: what is deleted is overwritten, not left to be read in the file.
+  if (mode === "writer") connection.pragma("secure_delete = ON");
   if (mode === "reader") connection.pragma("query_only = ON");
   const synchronous = connection.pragma("synchronous", { simple: true });
   const journal = connection.pragma("journal_mode", { simple: true });
@@ -44,6 +48,16 @@ function setPragmas(connection: Connection, mode: "reader" | "writer"): void {
       cause: new Error(`synchronous=${String(synchronous)} journal_mode=${String(journal)}`),
     });
   }
+}
+
+/**
+ * `sha256_json(a, b, …)`: SHA-256, as lower-case hex, of the JSON array of the arguments (texts, whole numbers, NULLs;
+ * written as RFC 8785 says). A row can so be chained to the one before it inside the transaction that adds it,
+ * whichever process that is.
+ */
+function addFunctions(connection: Connection): void {
+  const options = { varargs: true, deterministic: true, directOnly: true };
+  connection.function("sha256_json", options, (...values: unknown[]) => sha256Hex(JSON.stringify(values)));
 }
 
 /** SECURITY: refuse a file that belongs to somebody else, e.g. after two tenants' files were swapped on disk. */

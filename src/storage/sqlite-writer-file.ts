@@ -2,21 +2,12 @@
  * One database file as the writing thread sees it. Owns: group commit with savepoints, appends, what a failure means.
  * Refuses to know: queues, messages, other files.
  */
-import {
-  closeSync,
-  constants,
-  fdatasyncSync,
-  fstatSync,
-  fsyncSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  writeSync,
-} from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import type { Statement as Prepared } from "better-sqlite3";
 import { AppError, type ErrorCode } from "../kernel/errors.ts";
-import type { Append, Batch, StatementResult, WriteOutcome } from "./database.ts";
+import type { Batch, StatementResult, WriteOutcome } from "./database.ts";
+import { makeFolder } from "./folders.ts";
+import { Journals } from "./journals.ts";
 import { type Migration, migrate } from "./migrate.ts";
 import { assertOwner, type Connection, openConnection } from "./sqlite-open.ts";
 
@@ -36,9 +27,6 @@ export interface WriteFailure {
 /** The answer to one job. */
 export type JobReply = { id: number; outcome: WriteOutcome } | { id: number; failure: WriteFailure };
 
-const NEXT_END = `INSERT INTO journals VALUES (?, ?) ON CONFLICT (file)
-  DO UPDATE SET committed_bytes = committed_bytes + excluded.committed_bytes RETURNING committed_bytes`;
-
 /** A batch asked to be rolled back. */
 class Refused extends Error {
   readonly at: number;
@@ -53,16 +41,18 @@ export class WriterFile {
   /** Set when the outcome of a commit is unknown: the connection must be closed and opened anew before more work. */
   poisoned = false;
   private readonly connection: Connection;
-  private readonly directory: string;
+  private readonly journals: Journals;
   private readonly prepared = new Map<string, Prepared<unknown[]>>();
 
   constructor(path: string, owner: string, migrations: readonly Migration[]) {
-    this.directory = dirname(path);
-    makeDirectory(this.directory);
+    makeFolder(dirname(path));
     this.connection = openConnection(path, "writer");
     try {
       migrate(this.connection, migrations, owner);
       assertOwner(this.connection, owner);
+      this.journals = new Journals(this.connection, dirname(path));
+      // ORDER: before anybody reads the files: a power cut may have taken what was not flushed.
+      this.journals.settleNow();
     } catch (thrown) {
       this.connection.close();
       throw thrown;
@@ -71,13 +61,11 @@ export class WriterFile {
 
   /** Commit a group with one flush; a batch that refuses leaves the others standing. */
   commit(jobs: readonly Job[]): JobReply[] {
-    const touched = new Map<string, number>();
     const replies: JobReply[] = [];
     try {
       this.connection.exec("BEGIN IMMEDIATE");
-      for (const job of jobs) replies.push(this.attempt(job, touched));
-      // ORDER: the file's bytes reach the disk before the commit that says how many of them count.
-      for (const fd of touched.values()) fdatasyncSync(fd);
+      for (const job of jobs) replies.push(this.attempt(job));
+      this.journals.flush();
       this.connection.exec("COMMIT");
       return replies;
     } catch (thrown) {
@@ -87,7 +75,7 @@ export class WriterFile {
       this.poisoned = failure.code !== "storage_full" || !this.rollBack();
       return jobs.map((job) => ({ id: job.id, failure }));
     } finally {
-      for (const fd of touched.values()) closeSync(fd);
+      this.journals.endGroup();
     }
   }
 
@@ -101,10 +89,10 @@ export class WriterFile {
     }
   }
 
-  private attempt(job: Job, touched: Map<string, number>): JobReply {
+  private attempt(job: Job): JobReply {
     this.connection.exec("SAVEPOINT job");
     try {
-      for (const append of job.batch.appends ?? []) this.append(append, touched);
+      for (const append of job.batch.appends ?? []) this.journals.append(append);
       const results = job.batch.statements.map((statement, index) => {
         const result = this.run(statement.sql, statement.params ?? []);
         if (statement.expect !== undefined && result.changes !== statement.expect) throw new Refused(index);
@@ -135,38 +123,24 @@ export class WriterFile {
     return { changes: statement.run(...params).changes, rows: [] };
   }
 
-  private append(append: Append, touched: Map<string, number>): void {
-    const [row] = this.run(NEXT_END, [append.file, append.bytes.length]).rows;
-    const start = Number(row?.["committed_bytes"]) - append.bytes.length;
-    let fd = touched.get(append.file);
-    if (fd === undefined) {
-      fd = this.openAppendable(append.file, start === 0);
-      touched.set(append.file, fd);
-    }
-    const { size } = fstatSync(fd);
-    // SECURITY: writing behind a missing piece would fill the gap with zeros and hide the loss.
-    if (size < start) {
-      throw new AppError("tenant_unavailable", "A transcript is shorter than what was committed.");
-    }
-    // A crash or a refused batch can leave bytes past the committed end; they never happened.
-    if (size > start) ftruncateSync(fd, start);
-    let written = 0;
-    while (written < append.bytes.length) {
-      written += writeSync(fd, append.bytes, written, append.bytes.length - written, start + written);
-    }
+  /** Bytes wait to be flushed to files; see journals. */
+  get isOwing(): boolean {
+    return this.journals.isOwing;
   }
 
-  private openAppendable(file: string, isNew: boolean): number {
-    const path = join(this.directory, file);
-    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
-    if (!isNew) return openSync(path, flags, 0o600);
-    makeDirectory(dirname(path));
-    const fd = openSync(path, flags, 0o600);
-    flushDirectory(dirname(path));
-    return fd;
+  /** So many of them that they should be flushed now. */
+  get isDue(): boolean {
+    return this.journals.isDue;
+  }
+
+  /** Flush the files; never rejects. */
+  settle(): Promise<void> {
+    return this.journals.settle();
   }
 
   close(): void {
+    // After an unknown outcome the next opening does it.
+    if (!this.poisoned && this.isOwing) this.journals.settleNow();
     this.connection.close();
   }
 
@@ -178,22 +152,6 @@ export class WriterFile {
       `${sqlite} ${error.message} ${error.cause instanceof Error ? error.cause.message : ""}`.trim();
     if (thrown instanceof AppError) return { code: thrown.code, message: thrown.publicMessage, cause };
     return { ...meaningOf(sqlite), cause };
-  }
-}
-
-/** Make a folder and those above it, so that they outlive a power cut: each new name is flushed in its own folder. */
-function makeDirectory(path: string): void {
-  const first = mkdirSync(path, { recursive: true, mode: 0o700 });
-  if (first === undefined) return;
-  for (let made = path; made.length >= first.length; made = dirname(made)) flushDirectory(dirname(made));
-}
-
-function flushDirectory(path: string): void {
-  const folder = openSync(path, constants.O_RDONLY);
-  try {
-    fsyncSync(folder);
-  } finally {
-    closeSync(folder);
   }
 }
 

@@ -6,6 +6,7 @@
  * gateway's loop serves everybody. Why groups: one flush can carry many batches of the same file.
  */
 import { parentPort, workerData } from "node:worker_threads";
+import { systemClock } from "../kernel/clock.ts";
 import type { DatabaseKind } from "./database.ts";
 import { type Migration, readMigrations } from "./migrate.ts";
 import { type Job, type JobReply, WriterFile } from "./sqlite-writer-file.ts";
@@ -14,6 +15,7 @@ import { type Job, type JobReply, WriterFile } from "./sqlite-writer-file.ts";
 export interface WriterSetup {
   migrationsDirectory: string;
   openFiles: number;
+  settleAfterMs: number;
 }
 
 /** A request to the thread. */
@@ -33,6 +35,7 @@ class Writer {
   private readonly setup: WriterSetup;
   private readonly send: (replies: JobReply[]) => void;
   private scheduled = false;
+  private isSettlingSoon = false;
 
   constructor(setup: WriterSetup, send: (replies: JobReply[]) => void) {
     this.setup = setup;
@@ -88,11 +91,25 @@ class Writer {
       const file = this.file(request.kind, request.path, request.owner);
       const replies = file.commit(jobs);
       if (file.poisoned) this.release(request.path);
+      else if (file.isDue) void file.settle();
+      else if (file.isOwing) this.settleSoon();
       return replies;
     } catch (thrown) {
       const failure = WriterFile.failure(thrown);
       return jobs.map((job) => ({ id: job.id, failure }));
     }
+  }
+
+  private settleSoon(): void {
+    if (this.isSettlingSoon) return;
+    this.isSettlingSoon = true;
+    systemClock.after(this.setup.settleAfterMs, () => void this.settleAll());
+  }
+
+  /** One file after the other: flushes take the disk from commits. */
+  private async settleAll(): Promise<void> {
+    this.isSettlingSoon = false;
+    for (const file of [...this.files.values()]) if (file.isOwing) await file.settle();
   }
 
   private file(kind: DatabaseKind, path: string, owner: string): WriterFile {
