@@ -48,6 +48,9 @@ export function auditRecord(
   return { id: newId(), atMs: nowMs, action, outcome, actor, target, details };
 }
 
+/** Instead of a tenant's id, for acts that belong to none: they go into the platform's own chain. */
+export const PLATFORM = "" as TenantId;
+
 /** The statement that hands a record in, for the batch in control.db that does the act. */
 export function auditStatement(tenantId: TenantId, record: AuditRecord): Statement {
   return {
