@@ -2,12 +2,15 @@
  * The first start of a deployment. Owns: making its operator and its first tenant, once, whoever starts first.
  * Refuses to know: folders and agents of the tenant (whoever calls makes those from `createdTenant`).
  */
+import { auditRecord, auditStatementWhere } from "../audit/record.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { newId, type TenantId, type UserId } from "../kernel/ids.ts";
 import type { Database } from "../storage/database.ts";
+import { SYSTEM } from "../tenancy/actor.ts";
 import { checkNewSlug, type Tenant } from "../tenancy/tenant.ts";
 import type { Tenants } from "../tenancy/tenants.ts";
 import type { LoginLinks } from "./browser/login-links.ts";
+import { needsNameStatement } from "./people/tenant-settings.ts";
 import type { User, Users } from "./users.ts";
 
 /** What a start found or made. */
@@ -30,7 +33,7 @@ export interface FirstRunDeps {
 }
 
 /**
- * Make the operator and the first tenant unless they are there. One transaction: a crash leaves all of it or nothing,
+ * Make the operator and the first tenant, which nobody named yet, unless they are there. One transaction: a crash leaves all of it or nothing,
  * and of two starters one makes and the other finds. Throws `invalid_request` for a bad slug.
  */
 export async function ensureFirstRun(
@@ -85,7 +88,8 @@ function firstStatements(first: {
     },
     {
       sql: `INSERT INTO tenants (id, slug, display_name, status, plan, time_zone, created_at_ms)
-        SELECT ?, ?, ?, 'active', 'free', ?, ? WHERE NOT EXISTS (SELECT 1 FROM tenants)`,
+        SELECT ?, ?, ?, 'active', 'free', ?, ? WHERE NOT EXISTS (SELECT 1 FROM tenants)
+        AND NOT EXISTS (SELECT 1 FROM tenant_receipts)`,
       params: [first.tenantId, first.slug, titleOf(first.slug), first.timeZone, first.nowMs],
     },
     {
@@ -94,6 +98,18 @@ function firstStatements(first: {
         FROM tenants t WHERE t.id = ?`,
       params: [first.nowMs, first.tenantId],
     },
+    needsNameStatement(first.tenantId),
+    auditStatementWhere(
+      auditRecord(
+        first.nowMs,
+        SYSTEM,
+        "tenant.created",
+        { kind: "tenant", id: first.tenantId, name: first.slug },
+        { slug: first.slug, isFirst: true },
+      ),
+      "SELECT id AS tenant_id FROM tenants WHERE id = ?",
+      [first.tenantId],
+    ),
   ];
 }
 

@@ -27,9 +27,13 @@ import {
   proofRefused,
   type Refusal,
   rateLimited,
+  setupCodeRefused,
   tokenMismatch,
   tokenMissing,
 } from "./handshake/refusals.ts";
+import { type DeviceFacts, factsOf } from "./pairing/device.ts";
+import type { PairingDoor } from "./pairing/pairing-door.ts";
+import type { CredentialSource } from "./tokens.ts";
 
 /** Everything that decides about a connect. */
 export interface ConnectInput {
@@ -38,6 +42,8 @@ export interface ConnectInput {
    * does not exist or does not serve.
    */
   named: Tenant | null | "unknown";
+  /** What the request calls the tenant, known or not; for counting guesses. */
+  claimed?: string | null;
   /** As received; checked here. */
   params: unknown;
   /** The nonce of this socket's challenge. */
@@ -61,6 +67,8 @@ export interface ConnectAccepted {
   protocol: number;
   client: ClientFacts;
   caps: readonly string[];
+  /** To be called once hello-ok is on its way; only for devices that came with a setup code. */
+  delivered?: () => void;
 }
 
 /** What became of a connect. */
@@ -70,6 +78,7 @@ export type ConnectOutcome = ConnectAccepted | Refusal;
 export interface ConnectDeps {
   authenticator: Authenticator;
   devices: Devices;
+  pairing: PairingDoor;
   attempts: Attempts;
   clock: Clock;
 }
@@ -95,12 +104,19 @@ export class ConnectAuthenticator {
     const secrets = readSecrets(params.auth);
     const refusal = this.checkDevice(params, secrets, input);
     if (refusal !== undefined) return refusal;
-    const found = await this.find(params, secrets);
+    if (hasDevice(params) && secrets.secret === undefined && secrets.deviceToken === undefined)
+      return this.byKeyAlone(params, secrets, input, read.protocol);
+    const found = await this.find(params, secrets, input);
     // SECURITY: a tenant that is not there and one that is not theirs look like a wrong credential, after equal work.
     if ("ok" in found || !isNamed(found.tenant, input.named)) {
-      return this.fail("ok" in found ? found : this.mismatch(secrets), secrets, input.address);
+      return this.fail("ok" in found ? found : this.mismatch(secrets), secrets, input);
     }
-    return this.accept(found, params, read.protocol);
+    return this.accept(
+      found,
+      params,
+      hasDevice(params) ? factsOf(params, input.address) : null,
+      read.protocol,
+    );
   }
 
   /** What stands against the device or its absence, before any credential is looked up. */
@@ -122,27 +138,65 @@ export class ConnectAuthenticator {
     return undefined;
   }
 
-  private async find(params: ConnectParams, secrets: ConnectSecrets): Promise<Authenticated | Refusal> {
+  /** A device that shows no credential: let in before, or with a setup code, or else it may ask. */
+  private async byKeyAlone(
+    params: WithDevice,
+    { bootstrapToken }: ConnectSecrets,
+    input: ConnectInput,
+    protocol: number,
+  ): Promise<ConnectOutcome> {
+    const { pairing, attempts } = this.deps;
+    const facts = factsOf(params, input.address);
+    if (bootstrapToken !== undefined) {
+      const setUp = await pairing.redeem(input.named, bootstrapToken, facts);
+      if (setUp === undefined) {
+        attempts.noteFailure(input.address, null);
+        return setupCodeRefused();
+      }
+      const accepted = await this.accept(setUp.found, params, facts, protocol);
+      return { ...accepted, delivered: () => setUp.delivered() };
+    }
+    // Nobody is guessed: who names no tenant has nobody to ask.
+    if (input.named === null) return tokenMissing();
+    const found = await pairing.findPaired(input.named, params.device.id, input.address);
+    if (found !== undefined) return this.accept(found, params, facts, protocol);
+    // The stock page asks its person for a token; every visitor's page load would be a request otherwise.
+    if (params.client.id === "openclaw-control-ui") return tokenMissing();
+    return pairing.ask(input.named, facts, params.scopes ?? [], params.client.mode === "probe");
+  }
+
+  private async find(
+    params: ConnectParams,
+    secrets: ConnectSecrets,
+    { address, named }: ConnectInput,
+  ): Promise<Authenticated | Refusal> {
+    const from = sourceOf(params, address);
+    const namedId = named === null || named === "unknown" ? null : named.id;
     const { secret, deviceToken } = secrets;
     if (secrets.isContradictory) return tokenMismatch();
     if (secret === undefined || secret === deviceToken || looksLikeDeviceToken(secret)) {
       const shown = secret ?? deviceToken;
       if (shown === undefined) return tokenMissing();
-      return (await this.findByDevice(shown, params)) ?? deviceTokenMismatch();
+      return (await this.findByDevice(shown, params, from)) ?? deviceTokenMismatch();
     }
     const { authenticator } = this.deps;
     const found = looksLikeJwt(secret)
-      ? await authenticator.findBySocketToken(secret)
-      : await authenticator.findByApiToken(secret);
+      ? await authenticator.findBySocketToken(secret, namedId, from)
+      : await authenticator.findByApiToken(secret, from);
     if (found !== undefined) return found;
     // A client that holds both tries the explicit one and falls back to what its device was given.
-    const fallback = deviceToken === undefined ? undefined : await this.findByDevice(deviceToken, params);
+    const fallback =
+      deviceToken === undefined ? undefined : await this.findByDevice(deviceToken, params, from);
     return fallback ?? tokenMismatch();
   }
 
-  private async findByDevice(token: string, params: ConnectParams): Promise<Authenticated | undefined> {
+  private async findByDevice(
+    token: string,
+    params: ConnectParams,
+    from: CredentialSource,
+  ): Promise<Authenticated | undefined> {
     if (!hasDevice(params)) return undefined;
-    return this.deps.authenticator.findByDeviceToken(token, params.device.id, params.client.id);
+    return this.deps.authenticator.findByDeviceToken(token, params.device.id, params.client.id, from);
   }
 
   /** The refusal a wrong credential of this sort would get. */
@@ -151,16 +205,17 @@ export class ConnectAuthenticator {
     return isDevice ? deviceTokenMismatch() : tokenMismatch();
   }
 
-  private fail(refusal: Refusal, secrets: ConnectSecrets, address: string): Refusal {
+  private fail(refusal: Refusal, secrets: ConnectSecrets, { address, claimed }: ConnectInput): Refusal {
     if (secrets.secret === undefined && secrets.deviceToken === undefined) return refusal;
     const account = secrets.secret === undefined ? null : accountOf(secrets.secret);
-    const waitMs = this.deps.attempts.noteFailure(address, account);
+    const waitMs = this.deps.attempts.noteFailure(address, account, claimed ?? null);
     return waitMs > 0 ? rateLimited(waitMs) : refusal;
   }
 
   private async accept(
     found: Authenticated,
     params: ConnectParams,
+    facts: DeviceFacts | null,
     protocol: number,
   ): Promise<ConnectAccepted> {
     const scopes = grantScopes(params.scopes ?? [], [...found.principal.scopes]);
@@ -178,18 +233,25 @@ export class ConnectAuthenticator {
       },
       caps: params.caps,
     };
-    if (!hasDevice(params) || params.client.mode === "probe" || scopes.length === 0) return accepted;
-    if (found.deviceToken !== undefined) return { ...accepted, deviceToken: found.deviceToken };
-    const deviceToken = await this.deps.devices.issue({
-      tenantId: found.tenant.id,
-      userId: principal.userId,
-      deviceId: params.device.id,
-      clientId: params.client.id,
-      scopes,
-      source: found.source,
-    });
+    // SECURITY: an operator who looks in leaves no credential behind in the tenant.
+    if (principal.credential.kind === "break_glass") return accepted;
+    if (facts === null || params.client.mode === "probe" || scopes.length === 0) return accepted;
+    if (found.deviceToken !== undefined) {
+      this.deps.devices.noteSeen(found.tenant.id, principal.credential.id, facts);
+      return { ...accepted, deviceToken: found.deviceToken };
+    }
+    const binding = { tenantId: found.tenant.id, userId: principal.userId, deviceId: facts.deviceId };
+    const deviceToken = await this.deps.devices.issue(
+      { ...binding, clientId: params.client.id, scopes, source: found.source },
+      facts,
+    );
     return { ...accepted, deviceToken };
   }
+}
+
+/** From where, and with which program, a credential is shown. */
+function sourceOf({ client }: ConnectParams, address: string): CredentialSource {
+  return { address, agent: `${client.id} ${client.version}` };
 }
 
 function hasDevice(params: ConnectParams): params is WithDevice {

@@ -28,7 +28,15 @@ export function makeAuthKeys(masterKey: Uint8Array): AuthKeys {
 }
 
 /** What a secret is for; the same text hashes differently for each. */
-export type SecretKind = "api-token" | "device-token" | "login-link" | "browser-session";
+export type SecretKind =
+  | "api-token"
+  | "device-token"
+  | "setup-code"
+  | "login-link"
+  | "invitation"
+  | "browser-session"
+  | "sign-in-state"
+  | "sign-in-browser";
 
 /** Longest secret that is hashed as it is; longer ones cannot be ours. */
 const SECRET_CHARS = 512;

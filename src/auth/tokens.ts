@@ -6,19 +6,32 @@
  * and tell a real one from a look-alike by the checksum. Only a keyed hash is stored.
  */
 
+import { auditRecord, auditStatement, auditStatementWhere } from "../audit/record.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { sha256Hex } from "../kernel/crypto.ts";
 import { AppError } from "../kernel/errors.ts";
 import { newId, newSecret, type TenantId, type UserId } from "../kernel/ids.ts";
 import { LIMITS } from "../kernel/limits.ts";
 import type { Database } from "../storage/database.ts";
-import { type Role, roleCovers } from "../tenancy/scopes.ts";
-import { checkDisplayName } from "../tenancy/tenants.ts";
+import { type Actor, SYSTEM } from "../tenancy/actor.ts";
+import { type Role, roleCovers, type Scope, scopesOf } from "../tenancy/scopes.ts";
+import { serviceOf, type TenantStatus } from "../tenancy/tenant.ts";
+import { checkDisplayName } from "../tenancy/tenant-checks.ts";
+import { agentName } from "./browser/browser-sessions.ts";
+import {
+  type AskedLimits,
+  inheritLimits,
+  NO_LIMITS,
+  readLimits,
+  readList,
+  type TokenLimits,
+  writeList,
+} from "./credentials/token-limits.ts";
 import { LastUsed } from "./guard/last-used.ts";
 import { type AuthKeys, hashSecret } from "./keys.ts";
 
 /** A token as it may be shown; the secret is not in it. */
-export interface ApiToken {
+export interface ApiToken extends TokenLimits {
   id: string;
   tenantId: TenantId;
   name: string;
@@ -28,11 +41,22 @@ export interface ApiToken {
   last4: string;
   /** The person it acts as, or null when it is an identity of its own. */
   userId: UserId | null;
+  userName: string | null;
   createdBy: UserId | null;
   createdAtMs: number;
   expiresAtMs: number | null;
   lastUsedAtMs: number | null;
+  /** From where, and with which program, it was used last. */
+  lastAddress: string | null;
+  lastAgent: string | null;
   revokedAtMs: number | null;
+}
+
+/** From where a credential is shown, and with which program as that says itself. */
+export interface CredentialSource {
+  /** Address of the peer, proxies considered. */
+  address: string;
+  agent: string | null;
 }
 
 /** Who makes a token; what they make can never exceed nor outlive their own standing. */
@@ -50,6 +74,10 @@ export interface TokenGrant {
   displayName: string;
   /** The weaker of the token's role and the present role of whoever answers for it. */
   role: Role;
+  /** What of the role's scopes is left. */
+  scopes: ReadonlySet<Scope>;
+  addresses: readonly string[] | null;
+  agents: ReadonlySet<string> | null;
   expiresAtMs: number | null;
 }
 
@@ -65,22 +93,34 @@ interface TokenRow {
   created_at_ms: number;
   expires_at_ms: number | null;
   last_used_at_ms: number | null;
+  last_address: string | null;
+  last_agent: string | null;
   revoked_at_ms: number | null;
-}
-
-interface GrantRow extends TokenRow {
-  tenant_status: string;
-  holder_role: string | null;
+  scopes: string | null;
+  addresses: string | null;
+  agents: string | null;
   user_name: string | null;
 }
 
-const COLUMNS = `k.tenant_id, k.id, k.name, k.role, k.user_id, k.created_by, k.prefix, k.last4, k.created_at_ms,
-  k.expires_at_ms, k.last_used_at_ms, k.revoked_at_ms`;
+interface GrantRow extends TokenRow {
+  tenant_status: TenantStatus;
+  read_only_until_ms: number | null;
+  holder_role: string | null;
+}
 
-const GRANT = `SELECT ${COLUMNS}, t.status AS tenant_status, m.role AS holder_role, u.display_name AS user_name
+const COLUMNS = `k.tenant_id, k.id, k.name, k.role, k.user_id, k.created_by, k.prefix, k.last4, k.created_at_ms,
+  k.expires_at_ms, k.last_used_at_ms, k.last_address, k.last_agent, k.revoked_at_ms, k.scopes, k.addresses, k.agents,
+  u.display_name AS user_name`;
+
+const SELECT = `SELECT ${COLUMNS} FROM api_tokens k LEFT JOIN users u ON u.id = k.user_id`;
+
+const GRANT = `SELECT ${COLUMNS}, t.status AS tenant_status, t.read_only_until_ms, m.role AS holder_role
   FROM api_tokens k JOIN tenants t ON t.id = k.tenant_id
   LEFT JOIN members m ON m.tenant_id = k.tenant_id AND m.user_id = coalesce(k.user_id, k.created_by)
   LEFT JOIN users u ON u.id = k.user_id`;
+
+/** In SQL: neither revoked nor over; one parameter: the time. */
+const IS_GOOD = "revoked_at_ms IS NULL AND (expires_at_ms IS NULL OR expires_at_ms > ?)";
 
 const DAY_MS = 24 * 3600 * 1000;
 /** Ten years: long enough for anybody, short enough to stay an exact number. */
@@ -101,8 +141,8 @@ export class Tokens {
   }
 
   /**
-   * Make a token; the secret is in the answer and nowhere else, ever. Throws `forbidden` for a role above the
-   * maker's, `limit_reached`, `invalid_request`, `not_found` when the person or the making token is gone.
+   * Make a token; the secret is in the answer and nowhere else, ever. Throws `forbidden` for a role or limits beyond
+   * the maker's, `limit_reached`, `invalid_request`, `not_found` when the person or the making token is gone.
    */
   async create(
     tenantId: TenantId,
@@ -112,16 +152,20 @@ export class Tokens {
       maker: TokenMaker;
       userId?: UserId | null;
       expiresInMs?: number | null;
+      limits?: AskedLimits;
     },
+    by: Actor = SYSTEM,
   ): Promise<{ secret: string; token: ApiToken }> {
     const { maker } = input;
     // SECURITY: minting beyond oneself is refused here, and made harmless at use by the weaker-role rule.
     if (maker.kind !== "machine" && !roleCovers(maker.role, input.role)) {
       throw new AppError("forbidden", "A token cannot hold a stronger role than whoever makes it.");
     }
+    const limits = await this.limitsOf(tenantId, input.limits ?? {}, input.role, maker);
     const secret = newTokenSecret();
     const nowMs = this.clock.nowMs();
     const token: ApiToken = {
+      ...limits,
       id: newId(),
       tenantId,
       name: checkDisplayName(input.name),
@@ -129,24 +173,45 @@ export class Tokens {
       prefix: secret.slice(0, 10),
       last4: secret.slice(-4),
       userId: input.userId ?? null,
+      userName: null,
       createdBy: maker.kind === "person" ? maker.userId : null,
       createdAtMs: nowMs,
       expiresAtMs: endOf(nowMs, input.expiresInMs ?? null),
       lastUsedAtMs: null,
+      lastAddress: null,
+      lastAgent: null,
       revokedAtMs: null,
     };
-    await this.store(token, secret, maker);
-    return { secret, token: maker.kind === "token" ? await this.get(tenantId, token.id) : token };
+    await this.store(token, secret, maker, by);
+    return { secret, token: await this.get(tenantId, token.id) };
   }
 
-  private async store(token: ApiToken, secret: string, maker: TokenMaker): Promise<void> {
+  private async limitsOf(
+    tenantId: TenantId,
+    asked: AskedLimits,
+    role: Role,
+    maker: TokenMaker,
+  ): Promise<TokenLimits> {
+    const limits = readLimits(asked, role);
+    const above = maker.kind === "token" ? await this.get(tenantId, maker.tokenId) : NO_LIMITS;
+    return inheritLimits(limits, above, role);
+  }
+
+  private async store(token: ApiToken, secret: string, maker: TokenMaker, by: Actor): Promise<void> {
     const parentId = maker.kind === "token" ? maker.tokenId : null;
     const holder = token.userId ?? token.createdBy;
     const outcome = await this.control.write({
       statements: [
         {
-          sql: "SELECT 1 WHERE (SELECT count(*) FROM api_tokens WHERE tenant_id = ? AND revoked_at_ms IS NULL) < ?",
-          params: [token.tenantId, LIMITS.tokensPerTenant],
+          sql: `SELECT 1 WHERE (SELECT count(*) FROM api_tokens WHERE tenant_id = ? AND ${IS_GOOD}) < ?`,
+          params: [token.tenantId, token.createdAtMs, LIMITS.tokensPerTenant],
+          expect: 1,
+        },
+        // One person must not use the tenant's places up.
+        {
+          sql: `SELECT 1 WHERE ? IS NULL
+            OR (SELECT count(*) FROM api_tokens WHERE tenant_id = ? AND user_id = ? AND ${IS_GOOD}) < ?`,
+          params: [token.userId, token.tenantId, token.userId, token.createdAtMs, LIMITS.tokensPerPerson],
           expect: 1,
         },
         {
@@ -157,8 +222,8 @@ export class Tokens {
         // A child answers to the same person as its parent, and does not outlive it.
         {
           sql: `INSERT INTO api_tokens (tenant_id, id, hash, name, role, user_id, created_by, parent_id, prefix, last4,
-              created_at_ms, expires_at_ms)
-            SELECT ?, ?, ?, ?, ?, ?, coalesce(?, p.created_by, p.user_id), ?, ?, ?, ?,
+              created_at_ms, scopes, addresses, agents, expires_at_ms)
+            SELECT ?, ?, ?, ?, ?, ?, coalesce(?, p.created_by, p.user_id), ?, ?, ?, ?, ?, ?, ?,
               CASE WHEN p.expires_at_ms IS NULL THEN ? ELSE min(p.expires_at_ms, coalesce(?, p.expires_at_ms)) END
             FROM (SELECT 1) LEFT JOIN api_tokens p ON p.tenant_id = ? AND p.id = ?
             WHERE ? IS NULL OR (p.revoked_at_ms IS NULL AND p.id IS NOT NULL)`,
@@ -174,6 +239,9 @@ export class Tokens {
             token.prefix,
             token.last4,
             token.createdAtMs,
+            writeList(token.scopes),
+            writeList(token.addresses),
+            writeList(token.agents),
             token.expiresAtMs,
             token.expiresAtMs,
             token.tenantId,
@@ -182,11 +250,18 @@ export class Tokens {
           ],
           expect: 1,
         },
+        auditStatement(token.tenantId, created(token, by)),
       ],
     });
     if (outcome.committed) return;
     if (outcome.refusedAt === 0) {
       throw new AppError("limit_reached", `A tenant holds at most ${LIMITS.tokensPerTenant} live tokens.`);
+    }
+    if (outcome.refusedAt === 1) {
+      throw new AppError(
+        "limit_reached",
+        `${LIMITS.tokensPerPerson} live tokens act for this account already.`,
+      );
     }
     throw new AppError("not_found", "Whoever the token would answer to is not there any more.");
   }
@@ -194,34 +269,51 @@ export class Tokens {
   /** Tokens of a tenant, newest first; revoked ones too. */
   async list(tenantId: TenantId, limit: number = LIMITS.listRows): Promise<ApiToken[]> {
     const rows = await this.control.list<TokenRow>(
-      `SELECT ${COLUMNS} FROM api_tokens k WHERE k.tenant_id = ? ORDER BY k.created_at_ms DESC, k.id DESC LIMIT ?`,
+      `${SELECT} WHERE k.tenant_id = ? ORDER BY k.created_at_ms DESC, k.id DESC LIMIT ?`,
       [tenantId, limit],
+    );
+    return rows.map(toToken);
+  }
+
+  /** Tokens that act as one person in a tenant, newest first; revoked ones too. */
+  async listOfUser(tenantId: TenantId, userId: UserId, limit: number = LIMITS.listRows): Promise<ApiToken[]> {
+    const rows = await this.control.list<TokenRow>(
+      `${SELECT} WHERE k.tenant_id = ? AND k.user_id = ? ORDER BY k.created_at_ms DESC, k.id DESC LIMIT ?`,
+      [tenantId, userId, limit],
     );
     return rows.map(toToken);
   }
 
   /** One token of a tenant; throws `not_found`, also for another tenant's. */
   async get(tenantId: TenantId, id: string): Promise<ApiToken> {
-    const row = await this.control.find<TokenRow>(
-      `SELECT ${COLUMNS} FROM api_tokens k WHERE k.tenant_id = ? AND k.id = ?`,
-      [tenantId, id],
-    );
+    const row = await this.control.find<TokenRow>(`${SELECT} WHERE k.tenant_id = ? AND k.id = ?`, [
+      tenantId,
+      id,
+    ]);
     if (row === undefined) throw new AppError("not_found", "There is no such token.");
     return toToken(row);
   }
 
   /** Revoke a token and all that were made with it; doing it again changes nothing. Throws `not_found`. */
-  async revoke(tenantId: TenantId, id: string): Promise<void> {
-    await this.get(tenantId, id);
+  async revoke(tenantId: TenantId, id: string, by: Actor = SYSTEM): Promise<void> {
+    const { name, role, userId } = await this.get(tenantId, id);
+    const nowMs = this.clock.nowMs();
+    const record = auditRecord(nowMs, by, "token.revoked", { kind: "token", id, name }, { role, userId });
     await this.control.write({
       statements: [
+        // ORDER: before the change, so that only the one who makes it is on record.
+        auditStatementWhere(
+          record,
+          "SELECT tenant_id FROM api_tokens WHERE tenant_id = ? AND id = ? AND revoked_at_ms IS NULL",
+          [tenantId, id],
+        ),
         {
           sql: `UPDATE api_tokens SET revoked_at_ms = ? WHERE tenant_id = ? AND revoked_at_ms IS NULL AND id IN (
             WITH RECURSIVE family (id) AS (
               SELECT ? UNION
               SELECT k.id FROM api_tokens k JOIN family f ON k.parent_id = f.id WHERE k.tenant_id = ?)
             SELECT id FROM family)`,
-          params: [this.clock.nowMs(), tenantId, id, tenantId],
+          params: [nowMs, tenantId, id, tenantId],
         },
       ],
     });
@@ -241,28 +333,46 @@ export class Tokens {
     );
   }
 
+  /** What several tokens of one tenant grant, in one look; those that grant nothing are left out. */
+  async listGrants(tenantId: TenantId, ids: readonly string[]): Promise<TokenGrant[]> {
+    const rows = await this.control.list<GrantRow>(
+      `${GRANT} WHERE k.tenant_id = ? AND k.id IN (SELECT value FROM json_each(?))`,
+      [tenantId, JSON.stringify(ids)],
+    );
+    return rows.map((row) => this.toGrant(row)).filter((grant) => grant !== undefined);
+  }
+
   /** Note a use; at most one write a minute, never waited for. */
-  noteUse(tenantId: TenantId, id: string): void {
+  noteUse(tenantId: TenantId, id: string, from: CredentialSource): void {
+    const agent = agentName(from.agent ?? undefined);
     this.lastUsed.touch(`${tenantId}/${id}`, (nowMs, staleBeforeMs) => ({
-      sql: `UPDATE api_tokens SET last_used_at_ms = ? WHERE tenant_id = ? AND id = ?
-        AND (last_used_at_ms IS NULL OR last_used_at_ms <= ?)`,
-      params: [nowMs, tenantId, id, staleBeforeMs],
+      sql: `UPDATE api_tokens SET last_used_at_ms = ?, last_address = ?, last_agent = ?
+        WHERE tenant_id = ? AND id = ? AND (last_used_at_ms IS NULL OR last_used_at_ms <= ?)`,
+      params: [nowMs, from.address, agent, tenantId, id, staleBeforeMs],
     }));
   }
 
   private toGrant(row: GrantRow | undefined): TokenGrant | undefined {
-    if (row === undefined || row.revoked_at_ms !== null || row.tenant_status !== "active") return undefined;
+    if (row === undefined || row.revoked_at_ms !== null) return undefined;
+    const tenant = { status: row.tenant_status, readOnlyUntilMs: row.read_only_until_ms };
+    if (serviceOf(tenant, this.clock.nowMs()) === "closed") return undefined;
     if (row.expires_at_ms !== null && row.expires_at_ms <= this.clock.nowMs()) return undefined;
     const hasHolder = row.user_id !== null || row.created_by !== null;
     if (hasHolder && row.holder_role === null) return undefined;
     const role = row.role as Role;
     const holderRole = (row.holder_role ?? role) as Role;
+    const present = roleCovers(role, holderRole) ? holderRole : role;
+    const scopes = readList(row.scopes);
+    const agents = readList(row.agents);
     return {
       tokenId: row.id,
       tenantId: row.tenant_id as TenantId,
       userId: (row.user_id ?? row.id) as UserId,
       displayName: row.user_name ?? row.name,
-      role: roleCovers(role, holderRole) ? holderRole : role,
+      role: present,
+      scopes: new Set(scopesOf(present).filter((scope) => scopes === null || scopes.includes(scope))),
+      addresses: readList(row.addresses),
+      agents: agents === null ? null : new Set(agents),
       expiresAtMs: row.expires_at_ms,
     };
   }
@@ -283,6 +393,13 @@ function checksum(body: string): string {
   return sha256Hex(`creel-token/${body}`).slice(0, 6);
 }
 
+function created(token: ApiToken, by: Actor) {
+  const { role, scopes, addresses, agents, expiresAtMs, userId } = token;
+  const details = { role, scopes, addresses, agents, expiresAtMs, userId };
+  const target = { kind: "token", id: token.id, name: token.name };
+  return auditRecord(token.createdAtMs, by, "token.created", target, details);
+}
+
 function endOf(nowMs: number, lifeMs: number | null): number | null {
   if (lifeMs === null) return null;
   if (!Number.isSafeInteger(lifeMs) || lifeMs < 1_000 || lifeMs > LONGEST_LIFE_MS) {
@@ -300,10 +417,16 @@ function toToken(row: TokenRow): ApiToken {
     prefix: row.prefix,
     last4: row.last4,
     userId: row.user_id as UserId | null,
+    userName: row.user_name,
     createdBy: row.created_by as UserId | null,
     createdAtMs: row.created_at_ms,
     expiresAtMs: row.expires_at_ms,
     lastUsedAtMs: row.last_used_at_ms,
+    lastAddress: row.last_address,
+    lastAgent: row.last_agent,
     revokedAtMs: row.revoked_at_ms,
+    scopes: readList(row.scopes) as Scope[] | null,
+    addresses: readList(row.addresses),
+    agents: readList(row.agents),
   };
 }

@@ -6,7 +6,7 @@ import type { Clock } from "../kernel/clock.ts";
 import { AppError } from "../kernel/errors.ts";
 import { newId, type UserId } from "../kernel/ids.ts";
 import type { Database, Statement } from "../storage/database.ts";
-import { checkDisplayName } from "../tenancy/tenants.ts";
+import { checkDisplayName } from "../tenancy/tenant-checks.ts";
 
 /** A person. */
 export interface User {

@@ -38,6 +38,7 @@ export function loadConfig(sources: ConfigSources): LoadedConfig {
       ...config,
       stateDir: resolve(config.stateDir),
       providers: resolveKeys(config.providers, sources.env),
+      signInProviders: resolveSecrets(config.signInProviders, sources.env),
     },
     file: file === undefined ? null : path,
   };
@@ -99,6 +100,27 @@ function resolveKeys(providers: Config["providers"], env: ConfigSources["env"]):
         );
       }
       return [id, { ...provider, apiKey: key.trim() }];
+    }),
+  );
+}
+
+/** Words that stand where a secret should be. */
+const PLACEHOLDER = /^(?:undefined|null|none|secret|password|todo|x+|\*+|change.?me|your.*|<.*>)$/i;
+const SECRET_CHARS = 16;
+
+/** SECURITY: an empty or guessable secret would let anybody redeem codes; the start is refused (ATTACKS AU-20). */
+function resolveSecrets(
+  providers: Config["signInProviders"],
+  env: ConfigSources["env"],
+): Config["signInProviders"] {
+  return Object.fromEntries(
+    Object.entries(providers).map(([id, provider]) => {
+      const secret = lookUp(provider.clientSecret, env)?.trim() ?? "";
+      if (secret.length < SECRET_CHARS || PLACEHOLDER.test(secret)) {
+        const what = secret === "" ? "is empty or missing" : "is a placeholder or too short";
+        throw new AppError("invalid_request", `auth.providers.${id}.clientSecret ${what}.`);
+      }
+      return [id, { ...provider, clientSecret: secret }];
     }),
   );
 }

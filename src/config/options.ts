@@ -54,6 +54,33 @@ const providersSchema = z.record(
   }),
 );
 
+/** Pictures that a provider of sign-in may have. */
+const SIGN_IN_ICONS = ["github", "google", "wechat", "key", "building"] as const;
+
+/** SECURITY: strict, so that a misspelt setting stops the start instead of quietly meaning nothing. */
+const signInProvidersSchema = z.record(
+  z.string().regex(/^[a-z0-9][a-z0-9._-]{0,31}$/, "a provider id has 1 to 32 of a-z, 0-9, '.', '_' and '-'"),
+  z.strictObject({
+    issuer: z.url({ protocol: /^https?$/ }),
+    clientId: z.string().min(1).max(256),
+    clientSecret: secretSchema,
+    label: z.string().min(1).max(60),
+    icon: z.enum(SIGN_IN_ICONS).default("key"),
+    scopes: z
+      .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,64}$/))
+      .max(16)
+      .optional(),
+    upstream: z
+      .strictObject({
+        provider: z.string().min(1).max(64),
+        openid: z.string().min(1).max(64).optional(),
+        unionid: z.string().min(1).max(64).optional(),
+      })
+      .optional(),
+    trustEmail: z.boolean().default(false),
+  }),
+);
+
 function option<Schema extends z.ZodType>(declaration: Option<Schema>): Option<Schema> {
   return declaration;
 }
@@ -91,6 +118,11 @@ export const OPTIONS = {
     flag: "tenant",
     doc: "Slug of the tenant that a first start makes. Ignored once any tenant exists.",
   }),
+  selfService: option({
+    path: "tenants.selfService",
+    schema: z.boolean().default(false),
+    doc: "Whether any signed-in person may make tenants of their own, up to 20. Operators always may.",
+  }),
   publicUrl: option({
     path: "gateway.publicUrl",
     schema: z.url().optional(),
@@ -126,6 +158,12 @@ export const OPTIONS = {
       .optional(),
     doc: "The model agents use unless they or a session say otherwise, as provider/model. Without it a tenant's own first model, else the built-in demo.",
   }),
+  signInProviders: option({
+    path: "auth.providers",
+    schema: signInProvidersSchema.default({}),
+    isSecret: true,
+    doc: "OpenID Connect providers that people sign in with, by id, e.g. mcpmarket: {issuer, clientId, clientSecret, label, icon}; see docs/sign-in.md. `clientSecret` is written like a model's `apiKey`. `icon` is github, google, wechat, key or building. `upstream` names the claims in which a broker tells who it asked itself; `trustEmail` says that its verified addresses are to be believed.",
+  }),
   egressAllowPrivate: option({
     path: "egress.allowPrivate",
     schema: z.array(z.string().min(1)).default([]),
@@ -145,3 +183,6 @@ export type Config = { readonly [Name in keyof typeof OPTIONS]: z.output<(typeof
 
 /** A platform provider whose key has been looked up. */
 export type ProviderSettings = Config["providers"][string];
+
+/** A provider of sign-in whose secret has been looked up. */
+export type SignInProviderSettings = Config["signInProviders"][string];

@@ -29,6 +29,7 @@ export const ERROR_RULES = {
   not_found: { status: 404, wire: "INVALID_REQUEST", level: "debug", retryable: false },
   method_not_allowed: { status: 405, wire: "INVALID_REQUEST", level: "debug", retryable: false },
   conflict: { status: 409, wire: "INVALID_REQUEST", level: "debug", retryable: false },
+  last_way_in: { status: 409, wire: "INVALID_REQUEST", level: "info", retryable: false },
   last_owner: { status: 409, wire: "INVALID_REQUEST", level: "info", retryable: false },
   too_large: { status: 413, wire: "INVALID_REQUEST", level: "debug", retryable: false },
   misdirected: { status: 421, wire: "INVALID_REQUEST", level: "debug", retryable: false },

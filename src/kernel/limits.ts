@@ -16,6 +16,8 @@ export const LIMITS = {
   bufferedBytes: 50 * MIB,
   /** Queued bytes above which best-effort deltas are dropped: the next delta carries the whole text anyway. */
   deltaDropBytes: 1 * MIB,
+  /** Frames held back for one socket while its caller's authority is looked at again: far longer than a look takes. */
+  heldFrames: 2_000,
   /** Time from upgrade to a finished `connect`, as OpenClaw's gateway. */
   handshakeMs: 15_000,
   /** Frames a client may send before `hello-ok`. */
@@ -48,6 +50,30 @@ export const LIMITS = {
   /** Agents, tokens and sessions a tenant may hold; each refusal names the limit. */
   agentsPerTenant: 200,
   tokensPerTenant: 1_000,
+  /** Live tokens that act for one person or service account in one tenant. */
+  tokensPerPerson: 50,
+  /** Members of a tenant, service accounts included: what a list shows. */
+  membersPerTenant: 1_000,
+  serviceAccountsPerTenant: 100,
+  /** Invitations of a tenant that can still be accepted, and made in a day: who invites more wants something else. */
+  openInvitationsPerTenant: 300,
+  invitationsPerTenantAndDay: 500,
+  invitationsPerInviterAndDay: 100,
+  /** Open invitations for one address or identity: a second for a lost link, not a flood. */
+  openInvitationsPerRecipient: 3,
+  /** People waiting at a tenant's door, and how often one person may ask anywhere in a day. */
+  joinRequestsPerTenant: 200,
+  joinRequestsPerPersonAndDay: 10,
+  /** Tenants one person may own by having made them alone; operators may make more. */
+  tenantsPerPerson: 20,
+  /** Slugs a tenant may have had: each stays taken for ever. */
+  oldSlugsPerTenant: 20,
+  /** Devices of strangers that may wait for a decision, in one tenant and of one address (IPv6: its /64). */
+  pairingRequestsPerTenant: 64,
+  pairingRequestsPerAddress: 8,
+  /** Devices that were let in without a credential, and setup codes that can be used at once. */
+  pairedDevicesPerTenant: 1_000,
+  setupCodesPerTenant: 32,
   sessionsPerTenant: 200_000,
   /** Runs a tenant may have active at once. */
   activeRunsPerTenant: 64,

@@ -12,6 +12,10 @@ export const EVENT_NAMES = [
   "session.message",
   "session.tool",
   "sessions.changed",
+  "device.pair.requested",
+  "device.pair.resolved",
+  "device.pair.changed",
+  "device.pair.setup.completed",
   "tick",
   "shutdown",
 ] as const;
@@ -20,14 +24,15 @@ export const EVENT_NAMES = [
 export type EventName = (typeof EVENT_NAMES)[number];
 
 /**
- * Who may get an event, within its tenant and always with `operator.read`:
+ * Who may get an event, within its tenant and, but for `pairing`, always with `operator.read`:
  * `run` all connections, but those with the cap `session-scoped-events` only if subscribed to the session;
  * `run-tools` connections with the cap `tool-events` that started the run;
  * `session-rows` those subscribed to all sessions or to this one's messages;
  * `session-list` those subscribed to all sessions;
- * `tenant` all connections.
+ * `tenant` all connections;
+ * `pairing` those with `operator.pairing`.
  */
-export type Delivery = "run" | "run-tools" | "session-rows" | "session-list" | "tenant";
+export type Delivery = "run" | "run-tools" | "session-rows" | "session-list" | "tenant" | "pairing";
 
 /** An event on its way to one tenant's connections. */
 export interface GatewayEvent {

@@ -41,10 +41,21 @@ export interface MethodCall {
   readonly client: ClientFacts | null;
   /** Null when the call came by HTTP. */
   readonly connection: ConnectionHandle | null;
+  /** Where the caller sees us, e.g. `https://creel.example`; made from the checked host. */
+  readonly origin?: string | undefined;
   /** Aborted when the caller is gone. */
   readonly signal: AbortSignal;
   /** Send a first answer before the final one (the `agent` method answers twice). */
   respondEarly(payload: unknown): void;
+}
+
+/** What a call did, for the tenant's audit log. */
+export interface AuditedAct {
+  /** `thing.what_happened`. */
+  action: string;
+  target: { kind: string; id: string; name?: string | undefined } | null;
+  /** Small, no secrets, no contents of conversations. */
+  details?: Readonly<Record<string, unknown>>;
 }
 
 /** A declared method. */
@@ -55,6 +66,8 @@ export interface Method {
   readonly result: z.ZodType;
   readonly cost: CostClass;
   readonly doc: string;
+  /** What a call that succeeded did; null for nothing worth a record. Recorded before the answer. */
+  audit?(params: unknown, result: unknown, call: MethodCall): AuditedAct | null;
   /** Whether the answer is made only after a change is on disk. */
   handler(params: unknown, call: MethodCall): Promise<unknown>;
 }
@@ -68,6 +81,7 @@ export function defineMethod<Params extends z.ZodType, Result extends z.ZodType>
   result: Result;
   cost: CostClass;
   doc: string;
+  audit?(params: z.output<Params>, result: z.input<Result>, call: MethodCall): AuditedAct | null;
   handler(params: z.output<Params>, call: MethodCall): Promise<z.input<Result>>;
 }): Method {
   return declaration as Method;

@@ -8,6 +8,8 @@ import type { Actor } from "../tenancy/actor.ts";
 import type { Principal } from "../tenancy/principal.ts";
 import type { TenantScope } from "../tenancy/scoped.ts";
 import type { Scope } from "../tenancy/scopes.ts";
+import type { Tenant } from "../tenancy/tenant.ts";
+import type { AuditedAct } from "./methods.ts";
 
 /** A person signed in with a browser; says nothing about any tenant. */
 export interface BrowserUser {
@@ -24,12 +26,12 @@ export interface BrowserUser {
  * Who may call: `public` anybody; `browser` a signed-in person (cookie); `tenant` somebody with the scope in the
  * tenant that the request names, by bearer token or by cookie; `operator` a signed-in person who runs the platform, by
  * cookie only; `metrics` whoever has the metrics credential. `isStepUp`: only within `STEP_UP_MS` of having proved who
- * they are; a bearer token never counts as that.
+ * they are; a bearer token never counts as that. `servesReadOnly`: also for callers who may only read, though it is no GET.
  */
 export type RoutePolicy =
   | { kind: "public" }
   | { kind: "browser"; isStepUp?: boolean | undefined }
-  | { kind: "tenant"; scope: Scope; isStepUp?: boolean | undefined }
+  | { kind: "tenant"; scope: Scope; isStepUp?: boolean | undefined; servesReadOnly?: boolean | undefined }
   | { kind: "operator"; isStepUp?: boolean | undefined }
   | { kind: "metrics" };
 
@@ -53,6 +55,10 @@ export interface RouteCall<Body> {
   readonly signal: AbortSignal;
   /** Set for `browser` routes, and for `tenant` routes called with a cookie. */
   readonly user: BrowserUser | null;
+  /** The tenant that serves at the host the request came to, if one has it for its own. */
+  readonly hostTenant: Tenant | null;
+  /** Value of one of our own cookies besides the session's, by purpose; null when absent, doubled or malformed. */
+  cookie(purpose: string): string | null;
   /** The raw cookie value of the browser session, for sign-in and sign-out. */
   readonly sessionCookie: string | null;
   /** Who acts, for the record; null while nobody is known. */
@@ -75,6 +81,8 @@ export interface RouteAnswer {
   stream?: AsyncIterable<string>;
   /** Set (a value) or clear (null) the browser-session cookie. */
   sessionCookie?: { value: string; maxAgeMs: number } | null;
+  /** Other cookies to set or clear, by purpose; bound to the host like the session's. */
+  cookies?: Readonly<Record<string, { value: string; maxAgeMs: number } | null>>;
 }
 
 /** A declared route. `path` of a `tenant` route is below `/t/<slug>` and also served where a host or header names the tenant. */
@@ -84,6 +92,10 @@ export interface Route {
   readonly policy: RoutePolicy;
   readonly body: z.ZodType | null;
   readonly doc: string;
+  /** Whether the body comes as a form and not as JSON; only for callers that know no other, never for pages. */
+  readonly isForm?: boolean;
+  /** For `tenant` routes: what a call that succeeded did; null for nothing worth a record. Recorded before the answer. */
+  audit?(call: TenantRouteCall<unknown>, answer: RouteAnswer): AuditedAct | null;
   handler(call: RouteCall<unknown>): Promise<RouteAnswer>;
 }
 
@@ -94,6 +106,7 @@ export function defineRoute<Body extends z.ZodType>(declaration: {
   policy: Exclude<RoutePolicy, { kind: "tenant" }>;
   body: Body | null;
   doc: string;
+  isForm?: boolean;
   handler(call: RouteCall<z.output<Body>>): Promise<RouteAnswer>;
 }): Route {
   return declaration as Route;
@@ -105,10 +118,12 @@ export function defineTenantRoute<Body extends z.ZodType>(declaration: {
   path: string;
   scope: Scope;
   isStepUp?: boolean;
+  servesReadOnly?: boolean;
   body: Body | null;
   doc: string;
+  audit?(call: TenantRouteCall<z.output<Body>>, answer: RouteAnswer): AuditedAct | null;
   handler(call: TenantRouteCall<z.output<Body>>): Promise<RouteAnswer>;
 }): Route {
-  const { scope, isStepUp, ...rest } = declaration;
-  return { ...rest, policy: { kind: "tenant", scope, isStepUp } } as Route;
+  const { scope, isStepUp, servesReadOnly, ...rest } = declaration;
+  return { ...rest, policy: { kind: "tenant", scope, isStepUp, servesReadOnly } } as Route;
 }

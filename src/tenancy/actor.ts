@@ -37,7 +37,7 @@ export function actorOf(principal: Principal, facts: RequestFacts): Actor {
   const { userId, displayName, role, credential } = principal;
   const isToken = credential.kind === "api_token" && credential.id === userId;
   return {
-    kind: isToken ? "token" : "person",
+    kind: credential.kind === "break_glass" ? "operator" : isToken ? "token" : "person",
     id: userId,
     name: displayName,
     role,

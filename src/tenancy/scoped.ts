@@ -2,13 +2,15 @@
  * The only door to a tenant's data. Owns: making handles that carry their tenant and check it on every use.
  * Refuses to know: what is stored. No handle, no data: an unscoped read does not type.
  */
-import { mkdir, open, stat } from "node:fs/promises";
+import { closeSync, constants, openSync, readSync } from "node:fs";
+import { mkdir, open, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError } from "../kernel/errors.ts";
 import { type AgentId, isAgentId, isUuid, type SessionId, type TenantId } from "../kernel/ids.ts";
 import type { Batch, Database, Databases, SqlValue, WriteOutcome } from "../storage/database.ts";
 import { assertTenant } from "./context.ts";
 import type { Tenant } from "./tenant.ts";
+import { entombFolder, type FolderSurvey, surveyFolder } from "./tenant-folder.ts";
 
 /** A tenant's database and folders. */
 export interface TenantScope {
@@ -67,6 +69,46 @@ export class TenantDoor {
     await scope.db.find("SELECT 1");
   }
 
+  /** Bytes of everything in the tenant's folder; walks it, so never on a hot path. */
+  async sizeBytes(tenant: Tenant): Promise<number> {
+    return (await surveyFolder(this.folder(tenant))).sizeBytes;
+  }
+
+  /** What is in the tenant's folder, for a receipt. */
+  survey(tenant: Tenant): Promise<FolderSurvey> {
+    return surveyFolder(this.folder(tenant));
+  }
+
+  /** Close what is open of the tenant's database in this process; it opens again when it is used. */
+  async release(tenant: Pick<Tenant, "id">): Promise<void> {
+    await this.databases.release(join(this.folder(tenant), "tenant.db"));
+  }
+
+  /** Remove the tenant's folder for good, and leave a mark in its place on which nothing can be made anew. Repeatable. */
+  async remove(tenant: Pick<Tenant, "id">): Promise<void> {
+    await this.release(tenant);
+    await entombFolder(this.folder(tenant));
+  }
+
+  /** Ids that have a folder, whether or not there is such a tenant. */
+  async listFolders(): Promise<TenantId[]> {
+    const entries = await readdir(join(this.root, "tenants"), { withFileTypes: true }).catch(
+      (error: NodeJS.ErrnoException) => {
+        if (error.code === "ENOENT") return [];
+        throw error;
+      },
+    );
+    return entries
+      .filter((entry) => entry.isDirectory() && isUuid(entry.name))
+      .map(({ name }) => name as TenantId);
+  }
+
+  private folder({ id }: Pick<Tenant, "id">): string {
+    // SECURITY: the id becomes a path.
+    if (!isUuid(id)) throw new AppError("internal", "A tenant id is malformed.");
+    return join(this.root, "tenants", id);
+  }
+
   /** Bytes of the tenant's database file; 0 when it was never used. */
   async databaseSizeBytes(tenant: Tenant): Promise<number> {
     const file = join(this.root, "tenants", tenant.id, "tenant.db");
@@ -106,16 +148,33 @@ function workspaceName(agentId: AgentId): string {
   return agentId === "main" ? "workspace" : `workspace-${agentId}`;
 }
 
+/** Bytes that are read at once: what a page of history has. Through a thread it takes ten times as long. */
+const SMALL_BYTES = 256 * 1024;
+
 async function readRange(path: string, start: number, length: number): Promise<Buffer> {
+  if (length <= SMALL_BYTES) return readSmallRange(path, start, length);
   const handle = await open(path, "r");
   try {
     const buffer = Buffer.alloc(length);
     const { bytesRead } = await handle.read(buffer, 0, length, start);
-    if (bytesRead !== length) {
-      throw new AppError("tenant_unavailable", "A transcript is shorter than what was committed.");
-    }
+    if (bytesRead !== length) throw tooShort();
     return buffer;
   } finally {
     await handle.close();
   }
+}
+
+function readSmallRange(path: string, start: number, length: number): Buffer {
+  const fd = openSync(path, constants.O_RDONLY);
+  try {
+    const buffer = Buffer.allocUnsafe(length);
+    if (readSync(fd, buffer, 0, length, start) !== length) throw tooShort();
+    return buffer;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function tooShort(): AppError {
+  return new AppError("tenant_unavailable", "A transcript is shorter than what was committed.");
 }

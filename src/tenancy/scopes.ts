@@ -2,6 +2,7 @@
  * What a role may do, in OpenClaw's words. Owns: role -> scopes, implication, intersection.
  * Refuses to know: methods (each names the one scope it needs).
  */
+import { serviceOf, type Tenant } from "./tenant.ts";
 
 /** A person's standing in one tenant. */
 export type Role = "owner" | "admin" | "member" | "readonly";
@@ -39,9 +40,25 @@ export function isRole(text: string): text is Role {
   return (ROLES as readonly string[]).includes(text);
 }
 
+/** Whether the text is a scope that Creel grants; use on anything from outside. */
+export function isScope(text: string): text is Scope {
+  return (ADMIN_SCOPES as readonly string[]).includes(text);
+}
+
 /** Scopes that a role holds, strongest first. */
 export function scopesOf(role: Role): readonly Scope[] {
   return SCOPES_OF[role];
+}
+
+/** Scopes that a role holds in a tenant at `nowMs`: all of its own, only reading in the grace of a suspension, or none. */
+export function standingScopes(
+  role: Role,
+  tenant: Pick<Tenant, "status" | "readOnlyUntilMs">,
+  nowMs: number,
+): readonly Scope[] {
+  const service = serviceOf(tenant, nowMs);
+  if (service === "open") return scopesOf(role);
+  return service === "read_only" ? scopesOf(role).filter((scope) => scope === "operator.read") : [];
 }
 
 /** Whether `outer` is at least as strong as `inner`. */

@@ -5,8 +5,11 @@
 import { AppError } from "../kernel/errors.ts";
 import type { TenantId } from "../kernel/ids.ts";
 
-/** `active` serves; `suspended` and `deleting` answer strangers as if they did not exist. */
+/** `active` serves; `suspended` serves reads while its grace lasts; `deleting` and the rest answer as if they were not. */
 export type TenantStatus = "active" | "suspended" | "deleting";
+
+/** What a tenant does for its own people at a time. */
+export type TenantService = "open" | "read_only" | "closed";
 
 /** An organization: the unit of isolation and of billing. */
 export interface Tenant {
@@ -21,6 +24,17 @@ export interface Tenant {
   /** IANA time zone in which days of usage are counted. */
   timeZone: string;
   createdAtMs: number;
+  /** Wall-clock end of the grace in which a suspended tenant still answers reads; null when there is none. */
+  readOnlyUntilMs: number | null;
+  /** Wall-clock end of the time in which a deletion can be taken back; null unless it is being deleted. */
+  deleteAfterMs: number | null;
+}
+
+/** What the tenant does at `nowMs`. The one place that decides it: nobody else reads `status` for that. */
+export function serviceOf(tenant: Pick<Tenant, "status" | "readOnlyUntilMs">, nowMs: number): TenantService {
+  if (tenant.status === "active") return "open";
+  const isGrace = tenant.status === "suspended" && (tenant.readOnlyUntilMs ?? 0) > nowMs;
+  return isGrace ? "read_only" : "closed";
 }
 
 const SLUG = /^[a-z0-9][a-z0-9-]{1,38}[a-z0-9]$/;

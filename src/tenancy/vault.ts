@@ -4,7 +4,7 @@
  * the keys differ and the tenant id is authenticated.
  */
 import { randomBytes } from "node:crypto";
-import { link, mkdir, open, readFile, unlink } from "node:fs/promises";
+import { constants, link, mkdir, open, readdir, readFile, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { deriveKey, seal, unseal } from "../kernel/crypto.ts";
 import { AppError } from "../kernel/errors.ts";
@@ -37,6 +37,23 @@ export class Vault {
     } catch (cause) {
       throw new AppError("tenant_unavailable", "A stored secret cannot be opened.", { cause });
     }
+  }
+
+  /**
+   * Destroy the tenant's key: overwritten, removed, and the removal flushed, so that nothing sealed can be opened again,
+   * also not with the master key or from this disk's other files. Repeatable.
+   */
+  async destroyKey(scope: Pick<TenantScope, "credentialsDirectory">): Promise<void> {
+    const folder = scope.credentialsDirectory();
+    const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT" || error.code === "ENOTDIR") return [];
+      throw error;
+    });
+    // A draft that a crash left behind is the same file under another name.
+    const keys = names.filter((name) => name === "data-key" || name.startsWith("data-key."));
+    for (const name of keys) await overwrite(join(folder, name));
+    for (const name of keys) await unlink(join(folder, name));
+    if (keys.length > 0) await flushFolder(folder);
   }
 
   private async tenantKey(scope: TenantScope): Promise<Buffer> {
@@ -79,9 +96,27 @@ async function writeOnce(path: string, text: string): Promise<void> {
     if (error.code !== "EEXIST") throw error;
   });
   await unlink(draft);
-  const folder = await open(dirname(path), "r");
-  await folder.sync();
-  await folder.close();
+  await flushFolder(dirname(path));
+}
+
+async function overwrite(path: string): Promise<void> {
+  const handle = await open(path, constants.O_RDWR | constants.O_NOFOLLOW);
+  try {
+    const { size } = await handle.stat();
+    await handle.write(randomBytes(size), 0, size, 0);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function flushFolder(path: string): Promise<void> {
+  const folder = await open(path, "r");
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
 }
 
 /**

@@ -3,6 +3,7 @@
  * Refuses to know: how the link reaches the person; what it opens (browser-sessions does, in the same commit).
  */
 import type { Clock } from "../../kernel/clock.ts";
+import { AppError } from "../../kernel/errors.ts";
 import { newSecret, type TenantId, type UserId } from "../../kernel/ids.ts";
 import type { Database, Statement } from "../../storage/database.ts";
 import { type AuthKeys, hashSecret } from "../keys.ts";
@@ -24,20 +25,26 @@ export class LoginLinks {
     this.hashKey = keys.hashKey;
   }
 
-  /** Make a link for a person; `tenantId` says where it leads. The answer is the secret, shown once. */
+  /**
+   * Make a link for a person; `tenantId` says where it leads. The answer is the secret, shown once. Throws `not_found`,
+   * also for service accounts.
+   */
   async create(userId: UserId, tenantId: TenantId | null = null): Promise<string> {
     const secret = newSecret(32);
     const nowMs = this.clock.nowMs();
-    await this.control.write({
+    const outcome = await this.control.write({
       statements: [
         { sql: "DELETE FROM login_links WHERE expires_at_ms < ?", params: [nowMs - KEPT_MS] },
         {
-          sql: `INSERT INTO login_links (hash, user_id, tenant_id, created_at_ms, expires_at_ms) VALUES (?, ?, ?, ?, ?)`,
-          params: [this.hash(secret), userId, tenantId, nowMs, nowMs + LOGIN_LINK_MS],
+          // SECURITY: a service account has no way to sign in.
+          sql: `INSERT INTO login_links (hash, user_id, tenant_id, created_at_ms, expires_at_ms)
+            SELECT ?, u.id, ?, ?, ? FROM users u WHERE u.id = ? AND u.service_of IS NULL`,
+          params: [this.hash(secret), tenantId, nowMs, nowMs + LOGIN_LINK_MS, userId],
           expect: 1,
         },
       ],
     });
+    if (!outcome.committed) throw new AppError("not_found", "There is no such person.");
     return secret;
   }
 

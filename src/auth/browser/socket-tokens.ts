@@ -22,8 +22,11 @@ export interface SocketClaims {
   expiresAtMs: number;
 }
 
+/** Purposes whose signatures are tokens. */
+type TokenPurpose = Extract<SigningPurpose, "socket">;
+
 /** What is pinned for each purpose. */
-const PURPOSES: Readonly<Record<SigningPurpose, { typ: string; lifeMs: number }>> = {
+const PURPOSES: Readonly<Record<TokenPurpose, { typ: string; lifeMs: number }>> = {
   socket: { typ: "creel-socket+jwt", lifeMs: SOCKET_TOKEN_MS },
 };
 
@@ -63,7 +66,7 @@ export class SocketTokens {
     userId: UserId;
     sessionId: string;
   }): Promise<{ token: string; expiresAtMs: number }> {
-    const { kid, privateKey } = await this.keys.getCurrent(input.tenantId, "socket");
+    const { kid, privateKey } = await this.keys.getCurrent("socket");
     const issuedS = Math.floor(this.clock.nowMs() / 1000);
     const expiresS = issuedS + SOCKET_TOKEN_MS / 1000;
     const token = await new SignJWT({ tid: input.tenantId, sid: input.sessionId })
@@ -81,8 +84,13 @@ export class SocketTokens {
   /**
    * Check a token: size, form, key, algorithm, issuer, audience, type, times, claims. Undefined for anything else;
    * the reason is nobody's business.
+   * @param named the tenant that the connection names, if it names one; the token must be for it
    */
-  async verify(purpose: SigningPurpose, token: string): Promise<SocketClaims | undefined> {
+  async verify(
+    purpose: TokenPurpose,
+    token: string,
+    named: TenantId | null = null,
+  ): Promise<SocketClaims | undefined> {
     // SECURITY: size and form come before any parsing, so that a megabyte or ten thousand dots cost nothing.
     if (!looksLikeJwt(token) || token.length > TOKEN_CHARS) return undefined;
     const header = readHeader(token);
@@ -93,15 +101,15 @@ export class SocketTokens {
       const { payload } = await jwtVerify(token, key.publicKey, {
         algorithms: [ALGORITHM],
         issuer: this.issuer,
-        // SECURITY: the key decides the tenant; a token that names another one is a forgery by a neighbour.
-        audience: key.tenantId,
+        // SECURITY: one key signs for all tenants, so the tenant is the audience, and `tid` must say the same.
+        ...(named === null ? {} : { audience: named }),
         typ: PURPOSES[purpose].typ,
-        requiredClaims: ["exp", "iat", "sub", "jti", "tid", "sid"],
+        requiredClaims: ["exp", "iat", "sub", "aud", "jti", "tid", "sid"],
         maxTokenAge: PURPOSES[purpose].lifeMs / 1000,
         clockTolerance: TOLERANCE_S,
         currentDate: new Date(this.clock.nowMs()),
       });
-      return toClaims(payload, key.tenantId, PURPOSES[purpose].lifeMs);
+      return toClaims(payload, PURPOSES[purpose].lifeMs);
     } catch {
       return undefined;
     }
@@ -126,12 +134,13 @@ function readHeader(token: string): z.output<typeof HEADER> | undefined {
   }
 }
 
-function toClaims(payload: unknown, tenantId: TenantId, lifeMs: number): SocketClaims | undefined {
+function toClaims(payload: unknown, lifeMs: number): SocketClaims | undefined {
   const claims = CLAIMS.safeParse(payload).data;
-  if (claims === undefined || claims.tid !== tenantId) return undefined;
+  // SECURITY: `aud` is one text by the schema; a list of audiences would be a token for several tenants.
+  if (claims === undefined || claims.tid !== claims.aud) return undefined;
   if (claims.exp - claims.iat > lifeMs / 1000) return undefined;
   return {
-    tenantId,
+    tenantId: claims.tid as TenantId,
     userId: claims.sub as UserId,
     sessionId: claims.sid,
     tokenId: claims.jti,

@@ -5,7 +5,7 @@
  */
 import type { Clock, Timer } from "../../kernel/clock.ts";
 import type { TenantId, UserId } from "../../kernel/ids.ts";
-import type { Database } from "../../storage/database.ts";
+import type { Batch, Database } from "../../storage/database.ts";
 
 /** Something changed for a tenant, for a person, or, when both are null, perhaps for anybody. */
 export interface AccessChange {
@@ -47,9 +47,14 @@ export class AccessFeed {
     });
   }
 
-  /** Make sure that what listeners heard is not older than `ageMs`. Costs nothing while it is not. */
+  /**
+   * Make sure that what listeners heard is not older than `ageMs`. Costs nothing while it is not. With 0: whatever is
+   * committed when it is called, they have heard of when it resolves.
+   */
   async refresh(ageMs: number = FEED_PERIOD_MS): Promise<void> {
-    if (this.clock.monotonicMs() - this.readAtMs <= ageMs) return;
+    if (ageMs > 0 && this.clock.monotonicMs() - this.readAtMs <= ageMs) return;
+    // ORDER: a read that is under way may have looked before the commit; it is waited for and does not count.
+    if (ageMs <= 0 && this.reading !== undefined) await this.reading.catch(() => undefined);
     this.reading ??= this.read().finally(() => {
       this.reading = undefined;
     });
@@ -88,4 +93,21 @@ export class AccessFeed {
   private tell(change: AccessChange): void {
     for (const listener of this.listeners) listener(change);
   }
+}
+
+/**
+ * The same database, but a write resolves after everybody here has heard of what it took away: whoever is told that a
+ * token is revoked may rely on it. Other processes' writes are found by reading now and then.
+ */
+export function watchAccess(control: Database, notice: () => Promise<void>): Database {
+  return {
+    find: (sql, params) => control.find(sql, params),
+    list: (sql, params) => control.list(sql, params),
+    async write(batch: Batch) {
+      const outcome = await control.write(batch);
+      // What is committed is committed; news that could not be read are read with the next ones.
+      if (outcome.committed) await notice().catch(() => undefined);
+      return outcome;
+    },
+  };
 }

@@ -51,12 +51,35 @@ describe("failed attempts", () => {
     expect(attempts.noteFailure("192.0.2.99", "creel_WxYz")).toBe(0);
   });
 
+  it("in one tenant are slowed from however many addresses they come, and shut out nobody who holds a secret", () => {
+    const clock = makeClock();
+    const attempts = new Attempts(clock, { ...LIMITS, tenantFreeFailures: 10 });
+    const fail = (i: number, tenant: string) =>
+      attempts.noteFailure(`10.0.${i >> 8}.${i & 255}`, `creel_${i}`, tenant);
+    const waits = Array.from({ length: 13 }, (_, i) => fail(i, i % 2 === 0 ? "acme" : "ACME"));
+    expect(waits.slice(0, 10)).toEqual(Array(10).fill(0));
+    expect(waits.slice(10).every((waitMs) => waitMs > 0)).toBe(true);
+    // Only failures hear of it: an address that did not fail may try, also for the tenant that is guessed at.
+    expect(attempts.addressWaitMs("192.0.2.50")).toBe(0);
+    expect(fail(900, "beta")).toBe(0);
+    // One that fails there now is out of patience sooner than elsewhere.
+    fail(500, "acme");
+    expect(attempts.addressWaitMs("10.0.1.244")).toBeGreaterThan(0);
+  });
+
   it("take bounded memory, however many strangers come", () => {
     const attempts = new Attempts(makeClock(), LIMITS);
-    for (let i = 0; i < 10_000; i++)
-      attempts.noteFailure(`10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`, `creel_${i}`);
-    const records = (attempts as unknown as { records: { size: number } }).records;
-    expect(records.size).toBe(LIMITS.remembered);
+    for (let i = 0; i < 1_000_000; i++) {
+      const address = `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`;
+      attempts.noteFailure(address, `creel_${i}`, `tenant-${i}`);
+    }
+    expect(attempts.size).toBe(3 * LIMITS.remembered);
+  });
+
+  it("with made-up credentials do not make the address forgotten that they come from", () => {
+    const attempts = new Attempts(makeClock(), LIMITS);
+    for (let i = 0; i < 10 * LIMITS.remembered; i++) attempts.noteFailure("192.0.2.1", `creel_${i}`);
+    expect(attempts.addressWaitMs("192.0.2.1")).toBeGreaterThan(0);
   });
 });
 

@@ -107,6 +107,7 @@ describe("credentials", () => {
     expect(readSecrets({ token: "", password: "", deviceToken: "" })).toEqual({
       secret: undefined,
       deviceToken: undefined,
+      bootstrapToken: undefined,
       isContradictory: false,
     });
     expect(readSecrets(undefined).secret).toBeUndefined();

@@ -101,6 +101,8 @@ export interface ConnectSecrets {
   /** What came as `token` or `password`. */
   secret: string | undefined;
   deviceToken: string | undefined;
+  /** From a setup code; counts only when nothing else is shown, as clients send it. */
+  bootstrapToken: string | undefined;
   /** `token` and `password` are both there and differ. */
   isContradictory: boolean;
 }
@@ -112,6 +114,7 @@ export function readSecrets(auth: ConnectParams["auth"]): ConnectSecrets {
   return {
     secret: token ?? password,
     deviceToken: auth?.deviceToken || undefined,
+    bootstrapToken: auth?.bootstrapToken || undefined,
     isContradictory: token !== undefined && password !== undefined && token !== password,
   };
 }

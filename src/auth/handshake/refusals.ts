@@ -9,6 +9,8 @@ export interface Refusal {
   ok: false;
   error: WireError;
   closeCode: 1002 | 1008;
+  /** Said at closing; the error's message when absent. */
+  closeReason?: string;
 }
 
 function refuse(code: string, message: string, details?: Record<string, unknown>): Refusal {
@@ -116,6 +118,37 @@ export function controlUiDeviceRequired(): Refusal {
     "control ui requires device identity (use HTTPS or localhost secure context)",
     { code: "CONTROL_UI_DEVICE_IDENTITY_REQUIRED" },
   );
+}
+
+/** A setup code that is wrong, used, ended or not for this tenant: all alike. */
+export function setupCodeRefused(): Refusal {
+  return unauthorized(
+    "setup code invalid, expired, revoked, or already used (create a new code; review `openclaw devices list`)",
+    "AUTH_BOOTSTRAP_TOKEN_INVALID",
+    "bootstrap_token_invalid",
+    "update_auth_credentials",
+  );
+}
+
+/** A device that shows nothing but its key and is not let in; the same words whether its tenant exists or not. */
+export function pairingRequired(request: {
+  requestId: string;
+  deviceId: string;
+  /** Known scope words it asked for. */
+  scopes: readonly string[];
+}): Refusal {
+  const { requestId, deviceId, scopes } = request;
+  const message = "pairing required: device is not approved yet";
+  const refusal = refuse("NOT_PAIRED", message, {
+    code: "PAIRING_REQUIRED",
+    reason: "not-paired",
+    requestId,
+    remediationHint: "Approve this device from the pending pairing requests.",
+    deviceId,
+    requestedRole: "operator",
+    ...(scopes.length === 0 ? {} : { requestedScopes: scopes }),
+  });
+  return { ...refusal, closeReason: `${message} (requestId: ${requestId})` };
 }
 
 /** What can be wrong with a device's proof. */
