@@ -5,6 +5,7 @@
  *   --fresh           begin with a new world
  *   --port N          port of the gateway, 18790 unless said
  *   --ui-port N       port of the pages, 5173 unless said
+ *   --id-port N       port of the identity provider, 18791 unless said
  *   --state-dir DIR   another folder
  */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
@@ -14,7 +15,9 @@ import { rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { parseArgs, promisify } from "node:util";
 import { createServer, type ViteDevServer } from "vite";
-import { seedWorld } from "./seed-world.ts";
+import { PROVIDER_ID } from "../test/support/identity-provider.ts";
+import { startDevSignIn, writeDevSettings } from "./dev-sign-in.ts";
+import { listSeedPeople, seedWorld } from "./seed-world.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
 const READY_MS = 30_000;
@@ -31,6 +34,7 @@ async function main(): Promise<void> {
       fresh: { type: "boolean" },
       port: { type: "string", default: "18790" },
       "ui-port": { type: "string", default: "5173" },
+      "id-port": { type: "string", default: "18791" },
       "state-dir": { type: "string", default: join(ROOT, ".creel", "dev") },
     },
   });
@@ -40,13 +44,24 @@ async function main(): Promise<void> {
     uiPort: Number(values["ui-port"]),
   };
   if (values.fresh === true) await rm(choices.stateDir, { recursive: true, force: true });
+  const people = await startDevSignIn({
+    people: listSeedPeople(),
+    port: Number(values["id-port"]),
+    origins: [choices.uiPort, choices.port].map((port) => `http://127.0.0.1:${port}`),
+  });
   if (!existsSync(join(choices.stateDir, "control.db"))) {
     process.stdout.write("Making a small world: two tenants, some people, some conversations…\n");
-    await seedWorld(choices.stateDir);
+    await seedWorld(choices.stateDir, { provider: PROVIDER_ID, issuer: people.issuer });
+  }
+  if (!writeDevSettings(choices.stateDir, people)) {
+    process.stdout.write("  creel.json5 is yours: the development sign-in is only there if you set it.\n");
   }
   const gateway = new Gateway(choices);
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    process.once(signal, () => void gateway.stop().then(() => process.exit(0)));
+    process.once(
+      signal,
+      () => void Promise.all([gateway.stop(), people.close()]).then(() => process.exit(0)),
+    );
   }
   await gateway.ready();
   gateway.watch();
@@ -143,7 +158,7 @@ async function greet({ stateDir, port }: Choices, pages: ViteDevServer): Promise
   const again = await loginLink(stateDir);
   const owner = await loginLink(stateDir, "acme");
   process.stdout.write(`
-  Sign in, once each, within 15 minutes:
+  Sign in as anybody by "Development sign-in" on ${pagesUrl}/login, or by a link, once each, within 15 minutes:
 
   Pages, live      ${pagesUrl}${operator}
     as Ada of acme ${pagesUrl}${owner}

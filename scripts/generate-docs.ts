@@ -20,7 +20,7 @@ export interface Page {
 
 /** All generated files, as they should be. */
 export async function renderPages(): Promise<Page[]> {
-  const app = (await import(pathToFileURL(join(ROOT, "src/app.ts")).href)) as {
+  const app = (await import(pathToFileURL(join(ROOT, "src/app/surface.ts")).href)) as {
     describeMethods(): readonly Method[];
   };
   const options: readonly Option[] = Object.values(OPTIONS);

@@ -4,6 +4,7 @@
  */
 import { makeApp } from "#src/app.ts";
 import { loadConfig } from "#src/config/load.ts";
+import { SYSTEM } from "#src/tenancy/actor.ts";
 import type { Role } from "#src/tenancy/scopes.ts";
 import type { Tenant } from "#src/tenancy/tenant.ts";
 
@@ -59,8 +60,20 @@ const WORLD: readonly Seed[] = [
   },
 ];
 
-/** Make the world in an empty state folder. */
-export async function seedWorld(stateDir: string): Promise<void> {
+/** Everybody's name, and the one they have at the provider they sign in with in development. */
+export function listSeedPeople(): { name: string; subject: string }[] {
+  const names = ["Operator", ...WORLD.flatMap((seed) => seed.people.map(({ name }) => name))];
+  return names.map((name) => ({ name, subject: name.toLowerCase().replaceAll(" ", "-") }));
+}
+
+/**
+ * Make the world in an empty state folder.
+ * @param signIn the provider at which everybody is known too
+ */
+export async function seedWorld(
+  stateDir: string,
+  signIn?: { provider: string; issuer: string },
+): Promise<void> {
   const { config } = loadConfig({
     env: {},
     flags: { "state-dir": stateDir, port: "0", "log-level": "error" },
@@ -69,6 +82,7 @@ export async function seedWorld(stateDir: string): Promise<void> {
   try {
     const url = await app.listen();
     for (const seed of WORLD) await seedTenant(app, url, seed);
+    if (signIn !== undefined) await seedIdentities(app, signIn);
   } finally {
     await app.close();
   }
@@ -109,6 +123,25 @@ async function seedPerson(app: App, tenant: Tenant, person: { name: string; role
     expiresInMs: 3_600_000,
   });
   return made.secret;
+}
+
+/** Make everybody known at a provider, as if they had signed in with it once. */
+async function seedIdentities(app: App, signIn: { provider: string; issuer: string }): Promise<void> {
+  const { users, oidc } = app.auth;
+  const source = { realm: "", ...signIn } as const;
+  for (const { name, subject } of listSeedPeople()) {
+    const [person] = name === "Operator" ? [app.firstRun.user] : await users.listByName(name);
+    if (person === undefined) continue;
+    const facts = {
+      subject,
+      upstream: null,
+      externalIds: [],
+      displayName: name,
+      email: null,
+      emailVerified: false,
+    };
+    await oidc.identities.link(person.id, source, facts, SYSTEM, []);
+  }
 }
 
 async function rpc(url: string, token: string, method: string, params: unknown): Promise<void> {

@@ -9,10 +9,22 @@ import { VERSION } from "./kernel/version.ts";
 
 /** Loaded when one is called: a server has no use for them, and each would stay in its memory. */
 async function loadCommands(): Promise<readonly Command[]> {
-  const { TENANT_COMMANDS } = await import("./cli/tenant-commands.ts");
+  const { TENANT_COMMANDS } = await import("./cli/tenants/tenant-commands.ts");
+  const { LIFECYCLE_COMMANDS } = await import("./cli/tenants/lifecycle-commands.ts");
+  const { OPERATOR_COMMANDS } = await import("./cli/operator-commands.ts");
   const { PEOPLE_COMMANDS } = await import("./cli/people-commands.ts");
+  const { CREDENTIAL_COMMANDS } = await import("./cli/credential-commands.ts");
+  const { AUDIT_COMMANDS } = await import("./cli/audit-commands.ts");
   const { DOCTOR } = await import("./cli/doctor.ts");
-  return [...TENANT_COMMANDS, ...PEOPLE_COMMANDS, DOCTOR];
+  return [
+    ...TENANT_COMMANDS,
+    ...LIFECYCLE_COMMANDS,
+    ...OPERATOR_COMMANDS,
+    ...PEOPLE_COMMANDS,
+    ...CREDENTIAL_COMMANDS,
+    ...AUDIT_COMMANDS,
+    DOCTOR,
+  ];
 }
 
 const SERVE_LINE: readonly [string, string] = [

@@ -16,14 +16,7 @@ export interface AdminMethodDeps {
 
 /** Declare the methods. */
 export function makeAdminMethods(deps: AdminMethodDeps): Method[] {
-  return [
-    configMethod(deps),
-    channelsMethod(deps),
-    logsMethod(),
-    auditMethod(),
-    ...cronMethods(),
-    ...approvalMethods(),
-  ];
+  return [configMethod(deps), channelsMethod(deps), logsMethod(), ...cronMethods(), ...approvalMethods()];
 }
 
 function configMethod(deps: AdminMethodDeps): Method {
@@ -93,18 +86,6 @@ function logsMethod(): Method {
       truncated: false,
       reset: false,
     }),
-  });
-}
-
-function auditMethod(): Method {
-  return defineMethod({
-    name: "audit.list",
-    scope: "operator.read",
-    params: z.object({ limit: z.int().min(1).max(500).optional(), cursor: z.string().max(512).optional() }),
-    result: looseResult({ events: z.array(z.unknown()) }),
-    cost: "free",
-    doc: "Audited events of the tenant; none are recorded yet.",
-    handler: async () => ({ events: [] }),
   });
 }
 

@@ -117,6 +117,10 @@ function createMethod({ agents, toolbox }: AgentMethodDeps): Method {
       name: z.string(),
       workspace: z.string(),
     }),
+    audit: ({ model, tools }, { agentId: id, name }) => ({
+      ...{ action: "agent.created", target: { kind: "agent", id, name } },
+      details: onlyGiven({ model, tools }),
+    }),
     async handler(params, { tenant }) {
       checkTools(toolbox, params.tools);
       const agent = await agents.create(tenant, params);
@@ -146,6 +150,11 @@ function updateMethod({ agents, toolbox }: AgentMethodDeps): Method {
       tools: toolNames.optional(),
     }),
     result: looseResult({ ok: z.literal(true), agentId: z.string() }),
+    audit: ({ agentId: id, name, model, tools, emoji, avatar }) => ({
+      ...{ action: "agent.changed", target: { kind: "agent", id, name } },
+      // A picture is large; that it changed is enough.
+      details: onlyGiven({ name, model, tools, emoji, avatar: avatar === undefined ? undefined : "changed" }),
+    }),
     async handler(params, { tenant }) {
       checkTools(toolbox, params.tools);
       const agent = await agents.update(tenant, params.agentId, params);
@@ -162,6 +171,10 @@ function deleteMethod({ agents }: AgentMethodDeps): Method {
     doc: "Remove an agent and, unless `deleteFiles` is false, its workspace. Its conversations stay readable.",
     params: z.object({ agentId, deleteFiles: z.boolean().optional() }),
     result: looseResult({ ok: z.literal(true), agentId: z.string(), removedBindings: z.number() }),
+    audit: ({ agentId: id, deleteFiles }) => ({
+      ...{ action: "agent.deleted", target: { kind: "agent", id } },
+      details: { filesRemoved: deleteFiles ?? true },
+    }),
     async handler(params, { tenant }) {
       await agents.remove(tenant, params.agentId, params.deleteFiles ?? true);
       return { ok: true as const, agentId: params.agentId, removedBindings: 0 };
@@ -216,6 +229,11 @@ function commandsMethod(): Method {
       };
     },
   });
+}
+
+/** What a call asked to change, for the record. */
+function onlyGiven(changes: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined));
 }
 
 function summary(agent: Agent, fallback: string): Record<string, unknown> {

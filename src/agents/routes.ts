@@ -70,6 +70,14 @@ function putProvider({ models, own }: AgentRouteDeps): Route {
     scope: "operator.admin",
     body: providerBody,
     doc: "Add or replace a provider. Without apiKey a stored key stays while the address keeps its host; empty removes it.",
+    // SECURITY: never the key; only whether one came.
+    audit: ({ params, body }) => ({
+      ...{ action: "model_provider.changed", target: { kind: "model_provider", id: params["id"] ?? "" } },
+      details: {
+        ...{ host: new URL(body.baseUrl).host, models: body.models.length },
+        key: body.apiKey === undefined ? "kept" : body.apiKey === "" ? "removed" : "set",
+      },
+    }),
     async handler({ tenant, params, body }) {
       const id = params["id"] ?? "";
       if (models.isReserved(id)) {
@@ -98,6 +106,9 @@ function deleteProvider({ own }: AgentRouteDeps): Route {
     scope: "operator.admin",
     body: null,
     doc: "Forget a provider and its key.",
+    audit: ({ params }) => ({
+      ...{ action: "model_provider.removed", target: { kind: "model_provider", id: params["id"] ?? "" } },
+    }),
     async handler({ tenant, params }) {
       const wasThere = await own.remove(tenant, params["id"] ?? "");
       if (!wasThere) throw new AppError("not_found", "There is no such provider.");

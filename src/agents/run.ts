@@ -72,6 +72,7 @@ export class AgentRuns {
   private async loop(course: Course): Promise<RunOutcome> {
     const { input } = course;
     for (let turn = 0; ; turn++) {
+      await input.checkpoint?.();
       // ORDER: an aborted run takes no more messages: they would be swallowed with it.
       if (turn > 0 && !input.signal.aborted) course.all.push(...(await input.takeSteering()));
       await this.compact(course);

@@ -84,6 +84,10 @@ function filesSet({ agents, workspaces }: WorkspaceMethodDeps): Method {
       workspace: z.string(),
       file: z.unknown(),
     }),
+    audit: ({ agentId: id, name, content }) => ({
+      ...{ action: "workspace.file_written", target: { kind: "file", id: `${id}/${name}`, name } },
+      details: { agentId: id, sizeBytes: Buffer.byteLength(content) },
+    }),
     async handler(params, { tenant }) {
       const agent = await agents.get(tenant, params.agentId);
       const name = checkName(params.name);

@@ -11,6 +11,7 @@ import { newId } from "../kernel/ids.ts";
 import type { GatewayEvent } from "../protocol/events.ts";
 import { defineTenantRoute, type Route, type TenantRouteCall } from "../protocol/routes.ts";
 import { checkAgentId, type ParsedKey, parseSessionKey } from "../sessions/session-key.ts";
+import { reachesAgent } from "../tenancy/principal.ts";
 import type { TenantScope } from "../tenancy/scoped.ts";
 import type { ChatInputs, EndedRun } from "./inputs.ts";
 import type { SendMessage } from "./send-message.ts";
@@ -59,7 +60,9 @@ export function makeOpenAiRoutes(deps: OpenAiDeps): Route[] {
       doc: "Agents (`openclaw/<agent>`) and models (`provider/model`) as OpenAI lists models.",
       async handler(call) {
         const names = await deps.namesOf(call.tenant);
-        const ids = ["openclaw", ...names.agentIds.map((id) => `openclaw/${id}`), ...names.models];
+        const agentIds = names.agentIds.filter((id) => reachesAgent(call.principal, id));
+        const main = agentIds.includes("main") ? ["openclaw"] : [];
+        const ids = [...main, ...agentIds.map((id) => `openclaw/${id}`), ...names.models];
         const created = Math.floor(call.tenant.tenant.createdAtMs / 1_000);
         const data = ids.map((id) => ({ id, object: "model", created, owned_by: "creel" }));
         return { status: 200, body: { object: "list", data } };

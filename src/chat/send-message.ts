@@ -10,7 +10,7 @@ import type { RunId, SessionId } from "../kernel/ids.ts";
 import { LIMITS } from "../kernel/limits.ts";
 import type { MessageAttachment, UserMessage } from "../protocol/message.ts";
 import type { ParsedKey } from "../sessions/session-key.ts";
-import type { Principal } from "../tenancy/principal.ts";
+import { type Principal, reachesAgent } from "../tenancy/principal.ts";
 import type { TenantScope } from "../tenancy/scoped.ts";
 import { beginStatements, writeKnowing } from "./runs/begin-run.ts";
 import type { Lane } from "./runs/live-runs.ts";
@@ -55,6 +55,9 @@ export class SendMessage {
   /** Accept a message; resolves after it is on disk. Throws `invalid_request`, `limit_reached`, `idempotency_conflict`. */
   async send(input: SendInput): Promise<SendOutcome> {
     const { scope, parsed, principal } = input;
+    if (!reachesAgent(principal, parsed.agentId)) {
+      throw new AppError("forbidden", "This token is limited to other agents.");
+    }
     if (input.message.trim() === "" && input.attachments.length === 0) {
       throw new AppError("invalid_request", "message or attachment required");
     }
@@ -112,7 +115,7 @@ export class SendMessage {
     });
     if (!outcome.committed) return this.resolveRefusal(input, hash);
     if (!waits) this.queue.start(input, lane, run);
-    else lane.waiting.push({ run, principal: input.principal });
+    else lane.waiting.push({ run, scope, principal: input.principal });
     // Whoever waits while nothing is active was left behind by a store that refused; it may work again.
     if (waits && lane.active === undefined) {
       await this.queue.startNext(scope, lane, parsed.key).catch(() => undefined);
@@ -165,6 +168,7 @@ function newRun(
   nowMs: number,
   pending: string | null,
 ): RunRow {
+  const { kind, id } = input.principal.credential;
   return {
     run_id: input.idempotencyKey as RunId,
     input_hash: hash,
@@ -175,7 +179,7 @@ function newRun(
     channel: input.channel,
     state: pending === null ? "running" : "queued",
     pending_input: pending,
-    settings: JSON.stringify(input.settings),
+    settings: JSON.stringify({ ...input.settings, by: { kind, id } }),
     attempts: pending === null ? 1 : 0,
     accepted_at_ms: nowMs,
     started_at_ms: pending === null ? nowMs : null,

@@ -135,6 +135,7 @@ function resetMethod(deps: SessionRunDeps): Method {
     result: looseResult({ ok: z.literal(true), key: z.string() }),
     cost: "write",
     doc: "Begin a conversation anew under the same key; the old transcript stays stored.",
+    audit: (_params, { key: id }) => ({ action: "session.reset", target: { kind: "session", id } }),
     async handler(params, call) {
       const parsed = parseSessionKey(params.key, params.agentId);
       await deps.send.abort(call.tenant, parsed.key, undefined, "reset");
@@ -155,6 +156,8 @@ function deleteMethod(deps: SessionRunDeps): Method {
     result: looseResult({ ok: z.literal(true), key: z.string(), deleted: z.boolean() }),
     cost: "write",
     doc: "Take a conversation away, and stop what runs in it.",
+    audit: (_params, { key: id, deleted }) =>
+      deleted ? { action: "session.deleted", target: { kind: "session", id } } : null,
     async handler(params, call) {
       const parsed = parseSessionKey(params.key, params.agentId);
       await deps.send.abort(call.tenant, parsed.key, undefined, "delete");

@@ -19,6 +19,8 @@ export interface CommandCall {
   flag(name: string): string | undefined;
   /** Value of a flag; a usage error without it. */
   required(name: string): string;
+  /** Whether a flag without a value was given. */
+  isSet(name: string): boolean;
   /** All values of a flag that may be repeated. */
   all(name: string): readonly string[];
   out: Output;
@@ -70,6 +72,7 @@ export function readCall(
       if (value === undefined) throw new UsageError(`--${name} is missing.`);
       return value;
     },
+    isSet: (name) => values[name] === true,
     all(name) {
       const value = values[name];
       return Array.isArray(value) ? value.map(String) : [];

@@ -1,9 +1,9 @@
 /**
  * `creel doctor`: looks at a deployment and says what is wrong and how to fix it. Owns: the order of checks, the verdict.
- * Refuses to know: how each thing is checked (doctor-checks).
+ * Refuses to know: how each thing is checked (doctor/checks).
  */
 import type { Command } from "./command.ts";
-import { CHECKS, type Finding } from "./doctor-checks.ts";
+import { CHECKS, type Finding } from "./doctor/checks.ts";
 
 const MARKS = { ok: "ok   ", warning: "warn ", error: "ERROR" } as const;
 

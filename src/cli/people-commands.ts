@@ -1,8 +1,9 @@
-/** Commands about people and credentials. Owns: `member …`, `token …`, `login-link`. Refuses to know: databases. */
-import type { ApiToken } from "../auth/tokens.ts";
+/** Commands about people. Owns: `member …`, `invite`, `login-link`. Refuses to know: databases. */
+import { checkTie } from "../auth/people/joining/invitation.ts";
 import type { User } from "../auth/users.ts";
 import { AppError } from "../kernel/errors.ts";
 import { isUuid, type UserId } from "../kernel/ids.ts";
+import { MACHINE } from "../tenancy/actor.ts";
 import { isRole, ROLES, type Role } from "../tenancy/scopes.ts";
 import type { Tenant } from "../tenancy/tenant.ts";
 import { type Command, type CommandCall, UsageError } from "./command.ts";
@@ -12,7 +13,7 @@ import { type State, serverUrl, withState } from "./state.ts";
 const TENANT = { tenant: { type: "string" } } as const;
 
 /** Make a command that works inside the tenant of `--tenant`. */
-function inTenant(
+export function inTenant(
   command: Omit<Command, "run">,
   work: (state: State, tenant: Tenant, call: CommandCall) => Promise<undefined>,
 ): Command {
@@ -28,14 +29,15 @@ function inTenant(
   };
 }
 
-function readRole(call: CommandCall): Role {
+/** The role that `--role` names. */
+export function readRole(call: CommandCall): Role {
   const role = call.required("role");
   if (!isRole(role)) throw new UsageError(`--role is one of ${ROLES.join(", ")}; "${role}" is not.`);
   return role;
 }
 
 /** The person that `--user` names, by id or by a name that only one person has. */
-async function findPerson(state: State, text: string): Promise<User> {
+export async function findPerson(state: State, text: string): Promise<User> {
   if (isUuid(text)) return state.auth.users.get(text);
   const [user, another] = await state.auth.users.listByName(text);
   if (user === undefined) throw new AppError("not_found", `There is nobody called "${text}".`);
@@ -63,7 +65,7 @@ const memberAdd = inTenant(
       user === undefined
         ? await state.auth.users.create({ displayName: name ?? "" })
         : await findPerson(state, user);
-    await state.auth.members.add(tenant.id, person.id, role);
+    await state.auth.members.add(tenant.id, person.id, role, MACHINE);
     call.out.answer({ member: { userId: person.id, displayName: person.displayName, role } }, [
       `${person.displayName} (${person.id}) is now ${role} of ${tenant.slug}.`,
       `Next: creel login-link --tenant ${tenant.slug} --user ${person.id}`,
@@ -109,7 +111,7 @@ const memberRole = inTenant(
   async (state, tenant, call) => {
     const role = readRole(call);
     const person = await findPerson(state, call.required("user"));
-    await state.auth.members.setRole(tenant.id, person.id, role);
+    await state.auth.members.setRole(tenant.id, person.id, role, MACHINE);
     call.out.answer({ member: { userId: person.id, displayName: person.displayName, role } }, [
       `${person.displayName} is now ${role} of ${tenant.slug}.`,
     ]);
@@ -127,7 +129,7 @@ const memberRemove = inTenant(
   },
   async (state, tenant, call) => {
     const person = await findPerson(state, call.required("user"));
-    await state.auth.members.remove(tenant.id, person.id);
+    await state.auth.members.remove(tenant.id, person.id, MACHINE);
     call.out.answer({ removed: { userId: person.id } }, [
       `${person.displayName} is no longer in ${tenant.slug}.`,
     ]);
@@ -135,102 +137,48 @@ const memberRemove = inTenant(
   },
 );
 
-const LIFE = /^([1-9]\d{0,6})(m|h|d)$/;
-const UNIT_MS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-function readLifeMs(text: string | undefined): number | null {
-  if (text === undefined) return null;
-  const match = LIFE.exec(text);
-  if (match === null) throw new UsageError("--expires is written like 12h or 30d.");
-  return Number(match[1]) * (UNIT_MS[match[2] ?? ""] ?? 0);
-}
-
-function shown(token: ApiToken) {
-  const { tenantId: _tenantId, ...rest } = token;
-  return rest;
-}
-
-const tokenCreate = inTenant(
+const invite = inTenant(
   {
-    name: "token create",
-    usage: "--tenant S --role R --name N [--expires 30d] [--user U]",
-    summary: "Make an API token; it is shown this one time.",
+    name: "invite",
+    usage: "--tenant S --role R [--email E] [--days N] [--note TEXT]",
+    summary: "Print a one-time invitation link; with --email only for who proves that address.",
     options: {
       role: { type: "string" },
-      name: { type: "string" },
-      expires: { type: "string" },
-      user: { type: "string" },
+      email: { type: "string" },
+      days: { type: "string" },
+      note: { type: "string" },
     },
     positionals: 0,
   },
   async (state, tenant, call) => {
-    const user = call.flag("user");
-    const { secret, token } = await state.auth.tokens.create(tenant.id, {
-      name: call.required("name"),
-      role: readRole(call),
-      maker: { kind: "machine" },
-      userId: user === undefined ? null : (await findPerson(state, user)).id,
-      expiresInMs: readLifeMs(call.flag("expires")),
-    });
-    call.out.answer({ token: secret, record: shown(token) }, [secret]);
-    return undefined;
-  },
-);
-
-const tokenList = inTenant(
-  {
-    name: "token list",
-    usage: "--tenant S",
-    summary: "List the API tokens of a tenant, without their secrets.",
-    options: {},
-    positionals: 0,
-  },
-  async (state, tenant, call) => {
-    const tokens = await state.auth.tokens.list(tenant.id);
-    call.out.answer(
-      { tokens: tokens.map(shown) },
-      table(
-        ["NAME", "ROLE", "TOKEN", "EXPIRES", "LAST USED", "REVOKED", "ID"],
-        tokens.map((token) => [
-          token.name,
-          token.role,
-          `${token.prefix}…${token.last4}`,
-          showTime(token.expiresAtMs),
-          showTime(token.lastUsedAtMs),
-          showTime(token.revokedAtMs),
-          token.id,
-        ]),
-      ),
+    const { secret, invitation } = await state.auth.people.invitations.create(
+      tenant.id,
+      {
+        role: readRole(call),
+        expiresInDays: Number(call.flag("days") ?? 7),
+        tie: checkTie(call.flag("email"), null),
+        note: call.flag("note"),
+      },
+      MACHINE,
     );
-    return undefined;
-  },
-);
-
-const tokenRevoke = inTenant(
-  {
-    name: "token revoke",
-    usage: "--tenant S <id>",
-    summary: "Revoke an API token and all that were made with it.",
-    options: {},
-    positionals: 1,
-  },
-  async (state, tenant, call) => {
-    const id = call.positionals[0] ?? "";
-    await state.auth.tokens.revoke(tenant.id, id);
-    call.out.answer({ revoked: { id } }, ["The token is revoked."]);
+    const url = `${await serverUrl(call.stateDir)}/join#invite=${secret}`;
+    const { id, role, tie, expiresAtMs } = invitation;
+    call.out.answer({ url, invitation: { id, role, tie, expiresAtMs } }, [url]);
     return undefined;
   },
 );
 
 const loginLink: Command = {
   name: "login-link",
-  usage: "[--tenant S] [--user U]",
+  usage: "[--tenant S | --operator] [--user U]",
   summary: "Print a one-time sign-in link, good for 15 minutes; for the operator unless told otherwise.",
-  options: { ...TENANT, user: { type: "string" } },
+  options: { ...TENANT, user: { type: "string" }, operator: { type: "boolean" } },
   positionals: 0,
   run: (call) =>
     withState(call.stateDir, async (state) => {
       const slug = call.flag("tenant");
+      if (slug !== undefined && call.isSet("operator"))
+        throw new UsageError("Give either --tenant or --operator.");
       const tenant = slug === undefined ? undefined : await state.tenants.getBySlug(slug);
       const person = await linkHolder(state, tenant, call.flag("user"));
       const secret = await state.auth.links.create(person.id, tenant?.id ?? null);
@@ -276,8 +224,6 @@ export const PEOPLE_COMMANDS: readonly Command[] = [
   memberList,
   memberRole,
   memberRemove,
-  tokenCreate,
-  tokenList,
-  tokenRevoke,
+  invite,
   loginLink,
 ];

@@ -7,6 +7,7 @@ import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import { recordTenantAct } from "../audit/tenant-acts.ts";
 import { type Auth, makeAuth } from "../auth/auth.ts";
 import { systemClock } from "../kernel/clock.ts";
 import { AppError } from "../kernel/errors.ts";
@@ -14,7 +15,7 @@ import { SqliteDatabases } from "../storage/database.sqlite.ts";
 import type { Database } from "../storage/database.ts";
 import { TenantDoor } from "../tenancy/scoped.ts";
 import { Tenants } from "../tenancy/tenants.ts";
-import { loadMasterKey } from "../tenancy/vault.ts";
+import { loadMasterKey, Vault } from "../tenancy/vault.ts";
 
 const MIGRATIONS_DIRECTORY = fileURLToPath(new URL("../../migrations", import.meta.url));
 
@@ -35,6 +36,7 @@ export interface State {
   control: Database;
   tenants: Tenants;
   door: TenantDoor;
+  vault: Vault;
   auth: Auth;
 }
 
@@ -63,7 +65,7 @@ export async function withState<T>(
   const databases = new SqliteDatabases({ migrationsDirectory: MIGRATIONS_DIRECTORY });
   try {
     const control = databases.open("control", join(directory, CONTROL_FILE), "control");
-    const tenants = new Tenants(control, systemClock);
+    const tenants = new Tenants(control, systemClock, recordTenantAct);
     const auth = makeAuth({ control, tenants, clock: systemClock, masterKey });
     return await work({
       directory,
@@ -71,6 +73,7 @@ export async function withState<T>(
       control,
       tenants,
       door: new TenantDoor(databases, directory),
+      vault: new Vault(masterKey),
       auth,
     });
   } finally {

@@ -3,6 +3,8 @@
  * Refuses to know: features; they come as methods and routes.
  */
 import type { AddressInfo } from "node:net";
+import type { Acts } from "../audit/recording/acts.ts";
+import type { Denials } from "../audit/recording/denials.ts";
 import type { Auth } from "../auth/auth.ts";
 import type { Config } from "../config/options.ts";
 import type { EventHub } from "../events/hub.ts";
@@ -10,16 +12,18 @@ import type { Clock, Timer } from "../kernel/clock.ts";
 import type { Log } from "../kernel/log.ts";
 import type { MethodRegistry } from "../protocol/methods.ts";
 import type { Route } from "../protocol/routes.ts";
-import type { TenantDoor } from "../tenancy/scoped.ts";
+import type { TenantDoor, TenantScope } from "../tenancy/scoped.ts";
 import type { Tenants } from "../tenancy/tenants.ts";
 import { Dispatcher } from "./dispatch.ts";
 import { Callers } from "./http/credentials.ts";
 import { makeHealthRoutes } from "./http/health-routes.ts";
+import { OpenCalls } from "./http/open-calls.ts";
 import { makeRpcRoutes } from "./http/rpc-routes.ts";
 import { HttpServer } from "./http/server.ts";
 import { readAssets, registerUi } from "./http/ui.ts";
 import { IngressReader } from "./ingress.ts";
 import { Meters } from "./metrics.ts";
+import type { LookRecorder } from "./read-only.ts";
 import { Rooms } from "./socket/rooms.ts";
 import { Sockets } from "./socket/sockets.ts";
 
@@ -32,6 +36,8 @@ export interface GatewayOptions {
   tenants: Tenants;
   door: TenantDoor;
   auth: Auth;
+  acts: Acts;
+  denials: Denials;
   hub: EventHub;
   metricsToken: string;
   uiDirectory: string | null;
@@ -39,6 +45,8 @@ export interface GatewayOptions {
   routes: readonly Route[];
   checkStore(): Promise<void>;
   activeRuns(): number;
+  /** Agent of a run of the tenant; undefined when there is no such run. */
+  agentOfRun(tenant: TenantScope, runId: string): Promise<string | undefined>;
 }
 
 /** See the head of this file. */
@@ -52,13 +60,14 @@ export class Gateway {
   private readonly options: GatewayOptions;
   private readonly http: HttpServer;
   private readonly sockets: Sockets;
+  private readonly calls: OpenCalls;
   private readonly meters: Meters;
   private feedTimer: Timer | undefined;
   private isDraining = false;
   private lastRequest = 0;
 
   constructor(options: GatewayOptions) {
-    const { registry, clock, log, auth, door, version } = options;
+    const { registry, clock, log, auth, door, version, acts, denials } = options;
     this.options = options;
     this.registry = registry;
     this.rooms = new Rooms(options.hub);
@@ -68,17 +77,29 @@ export class Gateway {
     });
     const isLive = (principal: Parameters<typeof auth.authenticator.isLive>[0]) =>
       auth.authenticator.isLive(principal);
-    const dispatcher = new Dispatcher({ registry, log, meters: this.meters, isLive });
-    const ingress = new IngressReader({ ...options.config, tenants: options.tenants });
+    const noteLook: LookRecorder = ({ tenantId, userId }, what) =>
+      auth.breakGlass.noteUse(tenantId, userId, what);
+    const dispatcher = new Dispatcher({
+      ...{ registry, log, meters: this.meters, isLive, acts, denials, noteLook },
+      agentOfRun: options.agentOfRun,
+    });
+    const ingress = new IngressReader({
+      ...options.config,
+      tenants: options.tenants,
+      nowMs: () => clock.nowMs(),
+    });
     const shared = { authenticator: auth.connect, dispatcher, registry, rooms: this.rooms, door, clock, log };
-    const facts = { meters: this.meters, version, startedAtMs: clock.nowMs(), isLive };
+    const { epochs } = auth;
+    const facts = { meters: this.meters, version, startedAtMs: clock.nowMs(), isLive, epochs };
+    this.calls = new OpenCalls({ epochs, isLive });
     this.sockets = new Sockets(
       { ...shared, ...facts, nextRequestId: () => `r${(++this.lastRequest).toString(36)}` },
       ingress,
     );
     const callers = new Callers(auth.authenticator);
     this.http = new HttpServer({
-      ...{ ingress, callers, door, log },
+      ...{ ingress, callers, door, log, acts, denials, noteLook, epochs, calls: this.calls },
+      onRefused: (code) => this.meters.refused(code),
       metricsToken: options.metricsToken,
       nowMs: () => options.clock.nowMs(),
     });
@@ -100,7 +121,10 @@ export class Gateway {
   /** Begin to serve; returns the address people can open. */
   async listen(host: string, port: number): Promise<string> {
     const { auth, log } = this.options;
-    auth.feed.subscribe((change) => this.sockets.review(change.tenantId ?? undefined));
+    auth.feed.subscribe((change) => {
+      this.sockets.review(change);
+      this.calls.review(change);
+    });
     this.feedTimer = auth.feed.start((thrown) =>
       log.warn({ err: thrown }, "news of revoked access could not be read"),
     );

@@ -7,7 +7,7 @@ import { isIP } from "node:net";
 import { AppError } from "../kernel/errors.ts";
 import { isUuid } from "../kernel/ids.ts";
 import { canonicalHost, readIngress } from "../tenancy/resolve.ts";
-import type { Tenant } from "../tenancy/tenant.ts";
+import { serviceOf, type Tenant } from "../tenancy/tenant.ts";
 import type { Tenants } from "../tenancy/tenants.ts";
 import { type Peer, Peers } from "./address.ts";
 
@@ -18,6 +18,10 @@ export type NamedTenant = Tenant | null | "unknown";
 export interface Ingress {
   peer: Peer;
   named: NamedTenant;
+  /** What the request itself calls the tenant, whether there is such a one or not; null when it names none. */
+  claimed: string | null;
+  /** The tenant whose own host the request came to; null at ours, or when it does not serve. */
+  hostTenant: Tenant | null;
   /** Path without the tenant prefix. */
   path: string;
   /** Where the caller's browser sees us, e.g. `https://creel.example:8443`. */
@@ -34,6 +38,8 @@ export interface IngressOptions {
   allowedHosts: readonly string[];
   allowedOrigins: readonly string[];
   publicUrl: string | undefined;
+  /** Wall-clock time. */
+  nowMs(): number;
 }
 
 /** Headers of a request; browsers behind proxies send about forty. */
@@ -76,7 +82,10 @@ export class IngressReader {
     if (names.header !== undefined) claims.push((await this.byHeader(names.header)) ?? "unknown");
     const origin = originOf(request, peer);
     const allowedOrigins = [origin, ...this.options.allowedOrigins];
-    return { peer, named: agree(claims), path: names.path, origin, allowedOrigins };
+    const named = agree(claims, this.options.nowMs());
+    const hostTenant = byHost !== undefined && named !== "unknown" ? byHost : null;
+    const claimed = names.pathSlug ?? names.header ?? (byHost === undefined ? null : names.host);
+    return { peer, named, claimed, hostTenant, path: names.path, origin, allowedOrigins };
   }
 
   private byHeader(value: string): Promise<Tenant | undefined> {
@@ -90,15 +99,15 @@ export class IngressReader {
   }
 }
 
-/** One tenant for all claims; a suspended one is as good as none. Throws `tenant_ambiguous` when they differ. */
-function agree(claims: readonly (Tenant | "unknown")[]): NamedTenant {
+/** One tenant for all claims; one that does not serve is as good as none. Throws `tenant_ambiguous` when they differ. */
+function agree(claims: readonly (Tenant | "unknown")[], nowMs: number): NamedTenant {
   const [first] = claims;
   if (first === undefined) return null;
   const ids = new Set(claims.map((claim) => (claim === "unknown" ? "unknown" : claim.id)));
   if (ids.size > 1) {
     throw new AppError("tenant_ambiguous", "Host, path and X-Tenant-Id name different tenants.");
   }
-  return first === "unknown" || first.status !== "active" ? "unknown" : first;
+  return first === "unknown" || serviceOf(first, nowMs) === "closed" ? "unknown" : first;
 }
 
 function originOf(request: IncomingMessage, peer: Peer): string {

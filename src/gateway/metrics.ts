@@ -4,6 +4,18 @@
  */
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import type { ErrorCode } from "../kernel/errors.ts";
+
+const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  ...(["unauthenticated", "link_invalid", "forbidden", "step_up_required", "origin_refused"] as const),
+  ...([
+    "tenant_mismatch",
+    "tenant_ambiguous",
+    "credential_ambiguous",
+    "misdirected",
+    "rate_limited",
+  ] as const),
+]);
 
 /** Figures read when they are asked for. */
 export interface MeterSources {
@@ -16,6 +28,7 @@ export class Meters {
   private readonly registry = new Registry();
   private readonly calls: Counter;
   private readonly connects: Counter;
+  private readonly refusals: Counter;
   private readonly delay = monitorEventLoopDelay({ resolution: 10 });
   /** Calls since the last read; a labelled counter on every frame would cost more than the frame. */
   private readonly pending = new Map<string, number>();
@@ -32,6 +45,12 @@ export class Meters {
       name: "creel_connects_total",
       help: "Handshakes by outcome. Many refusals from few addresses are guesses at credentials.",
       labelNames: ["outcome"],
+      registers,
+    });
+    this.refusals = new Counter({
+      name: "creel_refusals_total",
+      help: "Requests refused before or for want of authority, by code; attempts of people who are known are in their tenant's audit log too.",
+      labelNames: ["code"],
       registers,
     });
     const gauge = (name: string, help: string, read: () => number) =>
@@ -64,6 +83,11 @@ export class Meters {
 
   connected(outcome: "accepted" | "refused"): void {
     this.connects.inc({ outcome });
+  }
+
+  /** A request by HTTP was refused; `code` is one of the closed union of failure codes. */
+  refused(code: ErrorCode): void {
+    if (REFUSALS.has(code)) this.refusals.inc({ code });
   }
 
   /** The exposition text. */

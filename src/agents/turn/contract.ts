@@ -38,6 +38,8 @@ export interface RunInput {
   recorder: RunRecorder;
   /** Messages that arrived while the run was going; asked for before each further model call. What is taken is seen by the model. */
   takeSteering(): Promise<UserMessage[]>;
+  /** Called before each model call and each tool; aborts `signal` when the run may not go on. */
+  checkpoint?(): Promise<void>;
   /** Must not throw. */
   emit(event: RunEvent): void;
 }

@@ -109,6 +109,7 @@ export async function runToolCall(
   const { id: callId, name, args, tool } = call;
   const title = tool === undefined ? name : titleOf(tool, args);
   const startedMs = deps.clock.monotonicMs();
+  await input.checkpoint?.();
   if (call.problem === undefined && tool !== undefined) {
     await input.recorder.toolIntent(step, { id: callId, name, args, isIdempotent: tool.isIdempotent });
   }

@@ -4,6 +4,7 @@
  */
 import type { RunId, SessionKey, TenantId } from "../../kernel/ids.ts";
 import type { Principal } from "../../tenancy/principal.ts";
+import type { TenantScope } from "../../tenancy/scoped.ts";
 import type { RunRow } from "./run.ts";
 import type { RunStream } from "./run-stream.ts";
 
@@ -23,9 +24,15 @@ export interface RunResult {
 /** The stop reason of a run that did not end, but was laid aside because the process stops. */
 export const LAID_ASIDE = "restart";
 
+/** The stop reason of runs whose author lost their access. */
+export const ACCESS_ENDED = "access";
+
 /** A run that is being worked on. */
 export interface ActiveRun {
   readonly run: RunRow;
+  readonly scope: TenantScope;
+  /** Whoever began it. */
+  readonly principal: Principal;
   readonly stream: RunStream;
   readonly controller: AbortController;
   /** Who asked for the abort, e.g. `rpc`. */
@@ -40,6 +47,7 @@ export interface ActiveRun {
 /** A run whose input waits, with the authority of whoever sent it. */
 export interface WaitingRun {
   readonly run: RunRow;
+  readonly scope: TenantScope;
   readonly principal: Principal;
 }
 
@@ -153,6 +161,13 @@ export class LiveRuns {
     if (this.held.has(tenantId)) return true;
     for (const lane of this.byTenant.get(tenantId)?.values() ?? []) if (!lane.isIdle) return true;
     return false;
+  }
+
+  /** Lanes of a tenant, or of every one; only for news that concern them. */
+  unscopedLanes(only: TenantId | null): { tenantId: TenantId; lane: Lane }[] {
+    return [...this.byTenant]
+      .filter(([tenantId]) => only === null || tenantId === only)
+      .flatMap(([tenantId, lanes]) => [...lanes.values()].map((lane) => ({ tenantId, lane })));
   }
 
   /** Every active run of every tenant; only for draining at shutdown. */

@@ -7,6 +7,7 @@
  */
 import type { Clock } from "../../kernel/clock.ts";
 import { AppError } from "../../kernel/errors.ts";
+import type { UserId } from "../../kernel/ids.ts";
 import type { Log } from "../../kernel/log.ts";
 import type { ToolResultMessage, TranscriptMessage } from "../../protocol/message.ts";
 import type { Sessions } from "../../sessions/sessions.ts";
@@ -17,7 +18,7 @@ import type { Principal } from "../../tenancy/principal.ts";
 import type { TenantScope } from "../../tenancy/scoped.ts";
 import type { SendMessage } from "../send-message.ts";
 import type { LiveRuns } from "./live-runs.ts";
-import { endRun, listOpenRuns, pendingInputOf, type RunRow } from "./run.ts";
+import { endRun, listOpenRuns, pendingInputOf, type RunRow, type RunSettings, settingsOf } from "./run.ts";
 
 /** Tries of one run, the first included; a run that kills the process must not do so for ever. */
 const ATTEMPTS = 2;
@@ -29,8 +30,8 @@ export interface RecoverDeps {
   sessions: Sessions;
   clock: Clock;
   log: Log;
-  /** The present authority of a run's sender, or undefined when there is none any more. */
-  principalOf(scope: TenantScope, userId: string): Promise<Principal | undefined>;
+  /** The present authority of a run's sender, or undefined when there is none any more. `by`: what it was sent with. */
+  principalOf(scope: TenantScope, userId: UserId, by: RunSettings["by"]): Promise<Principal | undefined>;
 }
 
 /** A run to be decided about, and the ones that go where it goes. */
@@ -98,7 +99,7 @@ export class Recovery {
   }
 
   private async recoverUnit(scope: TenantScope, { run, joined }: Unit): Promise<boolean> {
-    const principal = await this.deps.principalOf(scope, run.user_id);
+    const principal = await this.deps.principalOf(scope, run.user_id, settingsOf(run).by);
     if (principal === undefined) {
       await this.close(
         scope,
@@ -111,7 +112,7 @@ export class Recovery {
     if (run.state === "queued") {
       await this.deps.live.exclusive(scope.tenantId, run.session_key, async (lane) => {
         lane.nextAcceptedMs(run.accepted_at_ms);
-        lane.waiting.push({ run, principal });
+        lane.waiting.push({ run, scope, principal });
         if (lane.active === undefined) await this.deps.send.queue.startNext(scope, lane, run.session_key);
       });
       return true;

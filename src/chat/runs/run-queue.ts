@@ -7,13 +7,21 @@ import type { Clock } from "../../kernel/clock.ts";
 import type { SessionKey } from "../../kernel/ids.ts";
 import type { UserMessage } from "../../protocol/message.ts";
 import type { SessionAnnouncer } from "../../sessions/announce.ts";
+import type { SessionRow } from "../../sessions/session.ts";
 import type { Sessions } from "../../sessions/sessions.ts";
 import { appendRows, newRow } from "../../sessions/transcript.ts";
 import { runInContext } from "../../tenancy/context.ts";
 import type { Principal } from "../../tenancy/principal.ts";
 import type { TenantScope } from "../../tenancy/scoped.ts";
 import { beginStatements } from "./begin-run.ts";
-import type { ActiveRun, Lane, LiveRuns, RunResult } from "./live-runs.ts";
+import {
+  ACCESS_ENDED,
+  type ActiveRun,
+  type Lane,
+  type LiveRuns,
+  type RunResult,
+  type WaitingRun,
+} from "./live-runs.ts";
 import { endRun, findRun, pendingInputOf, type RunRow, settingsOf, startRun } from "./run.ts";
 import { RunStream } from "./run-stream.ts";
 import type { Turns } from "./turns.ts";
@@ -28,6 +36,8 @@ export interface QueueDeps {
   marks: WorkMarks;
   hub: EventHub;
   clock: Clock;
+  /** Whether what a principal began may go on. */
+  mayGoOn(principal: Principal): Promise<boolean>;
 }
 
 /** Pause before a write that the store refused is tried again. */
@@ -57,6 +67,8 @@ export class RunQueue {
     const { promise, resolve } = Promise.withResolvers<RunResult>();
     const active: ActiveRun = {
       run,
+      scope,
+      principal,
       stream: new RunStream(this.deps.hub, this.deps.clock, scope.tenantId, run),
       controller: new AbortController(),
       abortOrigin: undefined,
@@ -72,9 +84,14 @@ export class RunQueue {
     const context = { tenantId: scope.tenantId, principal, requestId: run.run_id };
     setImmediate(() => {
       void runInContext(context, async () => {
-        await this.announceAccepted(scope, run);
+        const session = await this.announceAccepted(scope, run);
         const takeSteering = () => this.steer(scope, lane, active);
-        const result = await this.deps.turns.make({ scope, principal, active, takeSteering });
+        const checkpoint = () => this.checkpoint(active);
+        const result = await this.deps.turns.make({
+          ...{ scope, principal, active, session },
+          takeSteering,
+          checkpoint,
+        });
         deadline?.cancel();
         await this.deps.live
           .exclusive(scope.tenantId, run.session_key, () => this.finish(scope, lane, active, result))
@@ -88,6 +105,11 @@ export class RunQueue {
     for (let next = lane.waiting[0]; next !== undefined; next = lane.waiting[0]) {
       if (lane.active !== undefined) return;
       const { run, principal } = next;
+      // SECURITY: asked at the time it begins; whoever sent it may have lost their place while it waited.
+      if (!(await this.deps.mayGoOn(principal))) {
+        await this.endWaiting(scope, lane, [run], "aborted", ACCESS_ENDED);
+        continue;
+      }
       const now = this.deps.clock.nowMs();
       const session = await this.deps.sessions.find(scope, key);
       if (session === undefined) {
@@ -151,12 +173,20 @@ export class RunQueue {
     await Promise.all(active.map((one) => one.done));
   }
 
-  private async announceAccepted(scope: TenantScope, run: RunRow): Promise<void> {
+  /** Stop the run if whoever began it may not go on; before each model call and each tool. */
+  private async checkpoint(active: ActiveRun): Promise<void> {
+    if (active.controller.signal.aborted || (await this.deps.mayGoOn(active.principal))) return;
+    abortActive(active, ACCESS_ENDED);
+  }
+
+  private async announceAccepted(scope: TenantScope, run: RunRow): Promise<SessionRow | undefined> {
     try {
       const session = await this.deps.sessions.find(scope, run.session_key);
       if (session !== undefined) await this.deps.announcer.changed(scope, session, { reason: "send" });
+      return session;
     } catch {
       // Only an announcement is lost; the turn meets the same trouble and reports it.
+      return undefined;
     }
   }
 
@@ -208,7 +238,7 @@ export class RunQueue {
     active: ActiveRun,
   ): Promise<{ message: UserMessage; seq: number }[]> {
     return lane.exclusive(async () => {
-      const taken = lane.waiting.filter(({ run }) => isSteerable(run, active)).map(({ run }) => run);
+      const taken = lane.waiting.filter((one) => isSteerable(one, active)).map(({ run }) => run);
       if (taken.length === 0) return [];
       const now = this.deps.clock.nowMs();
       const rows = taken.map((run) => newRow(pendingInputOf(run), run.run_id));
@@ -261,10 +291,13 @@ export class RunQueue {
 }
 
 /**
- * SECURITY: only an input of the same person may join a run: the run goes on with the authority of whoever began it.
+ * SECURITY: only an input of the same person, with the same credential, may join a run: the run goes on with the
+ * authority of whoever began it, and a limited token must not speak with more.
  */
-function isSteerable(run: RunRow, active: ActiveRun): boolean {
-  return settingsOf(run).queueMode === "steer" && run.user_id === active.run.user_id;
+function isSteerable({ run, principal }: WaitingRun, active: ActiveRun): boolean {
+  if (settingsOf(run).queueMode !== "steer" || run.user_id !== active.run.user_id) return false;
+  const isLimited = principal.agents != null || active.principal.agents != null;
+  return !isLimited || principal.credential.id === active.principal.credential.id;
 }
 
 function isNamed(active: ActiveRun, runId: string | undefined): boolean {

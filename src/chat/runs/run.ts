@@ -7,6 +7,7 @@ import { AppError } from "../../kernel/errors.ts";
 import type { AgentId, RunId, SessionId, SessionKey, UserId } from "../../kernel/ids.ts";
 import type { UserMessage } from "../../protocol/message.ts";
 import type { Statement } from "../../storage/database.ts";
+import type { Principal } from "../../tenancy/principal.ts";
 import type { TenantScope } from "../../tenancy/scoped.ts";
 
 /** `queued` waits behind another run; the last three are final. */
@@ -39,6 +40,8 @@ export interface RunSettings {
   thinking?: string | undefined;
   queueMode: "steer" | "followup";
   timeoutMs?: number | undefined;
+  /** With what the input was sent; absent in rows of earlier versions. */
+  by?: Pick<Principal["credential"], "kind" | "id"> | undefined;
 }
 
 /**

@@ -20,7 +20,7 @@ import type { Statement } from "../../storage/database.ts";
 import type { Principal } from "../../tenancy/principal.ts";
 import type { TenantScope } from "../../tenancy/scoped.ts";
 import { writeKnowing } from "./begin-run.ts";
-import { type ActiveRun, LAID_ASIDE, type RunResult } from "./live-runs.ts";
+import { ACCESS_ENDED, type ActiveRun, LAID_ASIDE, type RunResult } from "./live-runs.ts";
 import { TurnRecorder } from "./recorder.ts";
 import { endRun, findRun, settingsOf } from "./run.ts";
 
@@ -40,8 +40,12 @@ export interface TurnInput {
   scope: TenantScope;
   principal: Principal;
   active: ActiveRun;
+  /** The session as it was when the run began; undefined when it could not be read. */
+  session: SessionRow | undefined;
   /** Inputs that arrived meanwhile and may be told to the model between its calls. */
   takeSteering(): Promise<{ message: UserMessage; seq: number }[]>;
+  /** Stops the run if whoever began it may not go on. */
+  checkpoint(): Promise<void>;
 }
 
 /** See the head of this file. */
@@ -69,17 +73,18 @@ export class Turns {
     }
   }
 
-  private async announceStart({ scope, active }: TurnInput): Promise<void> {
+  private async announceStart({ scope, active, session }: TurnInput): Promise<void> {
     const { run, stream } = active;
     stream.status("preparing_context");
     stream.lifecycle({ phase: "start", startedAt: run.started_at_ms });
-    await this.announce(scope, active, { phase: "start", runId: run.run_id, reason: "agent.run.started" });
+    const why = { phase: "start", runId: run.run_id, reason: "agent.run.started" };
+    if (session !== undefined) await this.announce(scope, active, why, session);
   }
 
   private async run(input: TurnInput, recorder: TurnRecorder): Promise<RunOutcome> {
     const { scope, active, principal } = input;
     const { run, stream } = active;
-    const session = await this.deps.sessions.get(scope, run.session_key);
+    const session = input.session ?? (await this.deps.sessions.get(scope, run.session_key));
     if (session.session_id !== run.session_id) {
       throw new AppError("conflict", "The conversation was begun anew before this was answered.");
     }
@@ -105,6 +110,7 @@ export class Turns {
         for (const { seq } of taken) recorder.noteKnown(seq);
         return taken.map(({ message }) => message);
       },
+      checkpoint: () => input.checkpoint(),
       emit: (event) => relay(stream, event),
     });
   }
@@ -135,11 +141,14 @@ export class Turns {
     const committed = await writeKnowing(scope, batch, isEnded);
     if (!committed.committed) throw new AppError("storage_uncertain", "The end of the run was not stored.");
     recorder.settled();
+    const session = await this.quietly("the end of a run was not announced", () =>
+      this.deps.sessions.find(scope, run.session_key),
+    );
     if (added !== null) {
       const seq = committed.results[1]?.rows[0]?.["seq"] ?? (await countRows(scope, run.session_id));
-      await this.announceRow(scope, { ...row, seq: Number(seq), sessionId: run.session_id });
+      await this.announceRow(scope, { ...row, seq: Number(seq), sessionId: run.session_id }, session);
     }
-    return this.announceEnd(scope, active, outcome, end, stream.text || textOf(message));
+    return this.announceEnd(input, outcome, end, stream.text || textOf(message), session);
   }
 
   /** The process ends and the run stays open; what the model did until now is paid for all the same. */
@@ -172,11 +181,11 @@ export class Turns {
   }
 
   private async announceEnd(
-    scope: TenantScope,
-    active: ActiveRun,
+    { scope, active }: TurnInput,
     outcome: RunOutcome,
     end: ReturnType<typeof endOf>,
     text: string,
+    session: SessionRow | undefined,
   ): Promise<RunResult> {
     const { run, stream } = active;
     const endedAtMs = this.deps.clock.nowMs();
@@ -196,7 +205,8 @@ export class Turns {
       this.deps.log.info({ runId: run.run_id, code, ...details }, "a run ended without an answer");
       stream.failed(end.errorMessage ?? "The run failed.", errorDetail(outcome));
     }
-    await this.announce(scope, active, { reason: "agent.input.settled", phase: "end", runId: run.run_id });
+    const why = { reason: "agent.input.settled", phase: "end", runId: run.run_id };
+    await this.announce(scope, active, why, session);
     const usage = {
       inputTokens: outcome.call?.usage.inputTokens ?? 0,
       outputTokens: outcome.call?.usage.outputTokens ?? 0,
@@ -247,24 +257,35 @@ export class Turns {
   }
 
   /** Tell that the session changed. What is stored is stored: a lost announcement fails nothing. */
-  private async announce(scope: TenantScope, active: ActiveRun, why: Record<string, unknown>): Promise<void> {
-    try {
-      const row = await this.deps.sessions.find(scope, active.run.session_key);
+  private async announce(
+    scope: TenantScope,
+    active: ActiveRun,
+    why: Record<string, unknown>,
+    known?: SessionRow,
+  ): Promise<void> {
+    await this.quietly("a change of a session was not announced", async () => {
+      const row = known ?? (await this.deps.sessions.find(scope, active.run.session_key));
       if (row?.session_id === active.run.session_id) await this.deps.announcer.changed(scope, row, why);
-    } catch (thrown) {
-      this.deps.log.warn({ err: thrown }, "a change of a session was not announced");
-    }
+    });
   }
 
   private async announceRow(
     scope: TenantScope,
     row: TranscriptRow & { sessionId: SessionId },
+    known?: SessionRow,
   ): Promise<void> {
+    await this.quietly("a message was not announced", async () => {
+      const session = known ?? (await this.deps.sessions.findBySessionId(scope, row.sessionId));
+      if (session?.session_id === row.sessionId) await this.deps.announcer.message(scope, session, row);
+    });
+  }
+
+  private async quietly<T>(otherwise: string, work: () => Promise<T>): Promise<T | undefined> {
     try {
-      const session = await this.deps.sessions.findBySessionId(scope, row.sessionId);
-      if (session !== undefined) await this.deps.announcer.message(scope, session, row);
+      return await work();
     } catch (thrown) {
-      this.deps.log.warn({ err: thrown }, "a message was not announced");
+      this.deps.log.warn({ err: thrown }, otherwise);
+      return undefined;
     }
   }
 }
@@ -294,8 +315,7 @@ export async function loadHistory(
   session: SessionRow,
 ): Promise<{ rows: TranscriptRow[]; seqs: number[] }> {
   const ref = { agentId: session.agent_id, sessionId: session.session_id };
-  const last = await countRows(scope, session.session_id);
-  const kept = await readRows(scope, ref, session.kept_from_seq, last);
+  const kept = await readRows(scope, ref, session.kept_from_seq, Number.MAX_SAFE_INTEGER);
   const rows = kept.filter((row) => row.message.role !== "compaction");
   if (session.summary_seq !== null)
     rows.unshift(...(await readRows(scope, ref, session.summary_seq, session.summary_seq)));
@@ -343,9 +363,16 @@ function relay(stream: ActiveRun["stream"], event: RunEvent): void {
   }
 }
 
+/** Said of a run that nobody asked to stop. */
+function abortMessage(stopReason: string): string | undefined {
+  return stopReason === ACCESS_ENDED ? "⚠️ Access changed or was revoked while this was answered." : undefined;
+}
+
 function endOf(outcome: RunOutcome, active: ActiveRun) {
-  if (outcome.status === "aborted")
-    return { state: "aborted", stopReason: active.abortOrigin ?? "rpc" } as const;
+  if (outcome.status === "aborted") {
+    const stopReason = active.abortOrigin ?? "rpc";
+    return { state: "aborted", stopReason, errorMessage: abortMessage(stopReason) } as const;
+  }
   if (outcome.status === "done") return { state: "done", stopReason: outcome.message.stopReason } as const;
   const message = outcome.error?.publicMessage ?? outcome.message.errorMessage ?? "The run failed.";
   const errorMessage = message.startsWith("⚠️") ? message : `⚠️ ${message}`;

@@ -17,6 +17,16 @@ export interface TenantCaller {
   user: BrowserUser | null;
 }
 
+/** Somebody who is known named a tenant that is not theirs, or none; `caller` is who they are at home. */
+export class ForeignTenant extends AppError {
+  readonly caller: TenantCaller;
+
+  constructor(caller: TenantCaller) {
+    super("tenant_mismatch", "The token does not belong to the tenant that the request names.");
+    this.caller = caller;
+  }
+}
+
 const SAFE_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /** Name of the session cookie: bound to the host and to TLS, except on plain-http loopback, which has no TLS. */
@@ -88,27 +98,34 @@ export class Callers {
     if (bearer !== undefined && cookie !== null) {
       throw new AppError("credential_ambiguous", "Send a token or a session cookie, not both.");
     }
-    if (bearer !== undefined) return this.byToken(bearer, ingress);
+    // SECURITY: a key in any other place is not read, and must not be taken for the one that counted.
+    if ((bearer !== undefined || cookie !== null) && request.headers["x-api-key"] !== undefined) {
+      throw new AppError("credential_ambiguous", "Send one credential, as `Authorization: Bearer`.");
+    }
+    if (bearer !== undefined) return this.byToken(bearer, ingress, request.headers["user-agent"]);
     const user = cookie === null ? undefined : await this.authenticator.browserUser(cookie);
     if (user === undefined)
       throw new AppError("unauthenticated", "Sign in, or send a token as `Authorization: Bearer`.");
     assertSameOrigin(request, ingress);
+    const from = { address: ingress.peer.address, agent: request.headers["user-agent"] ?? null };
     const tenant = ingress.named === null || ingress.named === "unknown" ? undefined : ingress.named;
     const principal =
-      tenant === undefined ? undefined : await this.authenticator.memberPrincipal(user, tenant);
+      tenant === undefined ? undefined : await this.authenticator.memberPrincipal(user, tenant, from);
     if (tenant === undefined || principal === undefined)
       throw new AppError("not_found", "There is nothing here for you.");
     return { principal, tenant, user };
   }
 
-  private async byToken(bearer: string, ingress: Ingress): Promise<TenantCaller> {
-    const { principal, tenant } = await this.authenticator.fromBearer(bearer, ingress.peer.address);
-    const { named } = ingress;
+  private async byToken(bearer: string, ingress: Ingress, agent: string | undefined): Promise<TenantCaller> {
+    const { named, claimed, peer } = ingress;
+    const { principal, tenant } = await this.authenticator.fromBearer(
+      bearer,
+      peer.address,
+      agent ?? null,
+      claimed,
+    );
     if (named !== null && (named === "unknown" || named.id !== tenant.id)) {
-      throw new AppError(
-        "tenant_mismatch",
-        "The token does not belong to the tenant that the request names.",
-      );
+      throw new ForeignTenant({ principal, tenant, user: null });
     }
     return { principal, tenant, user: null };
   }

@@ -24,6 +24,7 @@ export function makeRpcRoutes(deps: RpcDeps): Route[] {
     defineTenantRoute({
       method: "POST",
       path: "/rpc/:method",
+      servesReadOnly: true,
       scope: "operator.read",
       body: z.unknown(),
       doc: "Call a protocol method; the body is its params, the answer its result.",

@@ -7,6 +7,9 @@ import { STATUS_CODES } from "node:http";
 import { Readable } from "node:stream";
 import fastifyCookie from "@fastify/cookie";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import type { Acts } from "../../audit/recording/acts.ts";
+import type { Denials } from "../../audit/recording/denials.ts";
+import type { Epochs } from "../../auth/guard/epochs.ts";
 import { equalConstantTime } from "../../kernel/crypto.ts";
 import { AppError, type ErrorCode, toAppError } from "../../kernel/errors.ts";
 import { newId } from "../../kernel/ids.ts";
@@ -26,16 +29,21 @@ import { type Actor, actorOf } from "../../tenancy/actor.ts";
 import { runInContext } from "../../tenancy/context.ts";
 import type { TenantDoor } from "../../tenancy/scoped.ts";
 import { allows } from "../../tenancy/scopes.ts";
+import { assertRouteReached } from "../agent-limits.ts";
 import type { Ingress, IngressReader } from "../ingress.ts";
+import { assertMayCall, type LookRecorder } from "../read-only.ts";
 import { endBrokenLine } from "./broken-line.ts";
+import { parseForm, readPurposeCookie, setPurposeCookies } from "./cookies.ts";
 import {
   assertCanHoldSession,
   assertSameOrigin,
   type Callers,
+  ForeignTenant,
   readBearer,
   readSessionCookie,
   sessionCookieName,
 } from "./credentials.ts";
+import type { OpenCall, OpenCalls } from "./open-calls.ts";
 
 /** What the server needs. */
 export interface ServerDeps {
@@ -43,6 +51,13 @@ export interface ServerDeps {
   callers: Callers;
   door: TenantDoor;
   log: Log;
+  acts: Acts;
+  denials: Denials;
+  /** A request was refused with this code. */
+  onRefused(code: ErrorCode): void;
+  noteLook: LookRecorder;
+  epochs: Epochs;
+  calls: OpenCalls;
   metricsToken: string;
   /** Wall-clock time. */
   nowMs(): number;
@@ -53,6 +68,9 @@ declare module "fastify" {
     ingress: Ingress | null;
   }
 }
+
+const FORM = "application/x-www-form-urlencoded";
+const FORM_BYTES = 64 * 1024;
 
 const API_HEADERS = {
   "cache-control": "no-store",
@@ -101,7 +119,8 @@ export class HttpServer {
   register(routes: readonly Route[]): void {
     for (const route of routes) {
       const handler = (request: FastifyRequest, reply: FastifyReply) => this.handle(route, request, reply);
-      this.fastify.route({ method: route.method, url: route.path, handler });
+      const config = { isForm: route.isForm === true };
+      this.fastify.route({ method: route.method, url: route.path, config, handler });
       if (route.policy.kind === "tenant") {
         this.fastify.route({ method: route.method, url: `/t/:tenantSlug${route.path}`, handler });
       }
@@ -120,6 +139,17 @@ export class HttpServer {
         done(toAppError(thrown));
       }
     });
+    fastify.addContentTypeParser(
+      FORM,
+      { parseAs: "string", bodyLimit: FORM_BYTES },
+      (request, body, done) => {
+        try {
+          done(null, parseForm(String(body), (request.routeOptions.config as { isForm?: boolean }).isForm));
+        } catch (thrown) {
+          done(toAppError(thrown));
+        }
+      },
+    );
     fastify.addHook("onRequest", async (request, reply) => {
       reply.headers({ ...API_HEADERS, "x-request-id": request.id });
       request.ingress = await this.deps.ingress.read(request.raw);
@@ -134,8 +164,10 @@ export class HttpServer {
   private async handle(route: Route, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const { ingress } = request;
     if (ingress === null) throw new AppError("internal", "The request was not looked at.");
-    const call = this.call(request, reply, ingress);
-    const answer = await this.authorised(route, request, ingress, call);
+    const gone = new AbortController();
+    reply.raw.on("close", () => gone.abort());
+    const call = this.call(request, gone.signal, ingress);
+    const answer = await this.authorised(route, request, ingress, call, gone);
     return this.send(reply, ingress, answer);
   }
 
@@ -145,6 +177,7 @@ export class HttpServer {
     request: FastifyRequest,
     ingress: Ingress,
     call: RouteCall<unknown>,
+    gone: AbortController,
   ): Promise<RouteAnswer> {
     switch (route.policy.kind) {
       case "public":
@@ -162,46 +195,97 @@ export class HttpServer {
           );
         }
         return route.handler({ ...call, body: readBody(route, request) });
-      case "browser": {
-        const user = await this.deps.callers.user(request.raw, ingress);
-        if (user === null) throw new AppError("unauthenticated", "Sign in first.");
-        assertSameOrigin(request.raw, ingress);
-        if (route.policy.isStepUp === true) this.assertFresh(user);
-        const actor = personActor("person", user, call);
-        return route.handler({ ...call, body: readBody(route, request), user, actor });
-      }
-      case "operator": {
-        const user = await this.deps.callers.user(request.raw, ingress);
-        if (user === null) throw new AppError("unauthenticated", "Sign in first.");
-        assertSameOrigin(request.raw, ingress);
-        // SECURITY: whoever is no operator sees no more than that there is nothing.
-        if (!user.isOperator) throw new AppError("not_found", "There is nothing here.");
-        if (route.policy.isStepUp === true) this.assertFresh(user);
-        const actor = personActor("operator", user, call);
-        return route.handler({ ...call, body: readBody(route, request), user, actor });
-      }
+      case "browser":
+      case "operator":
+        return this.asPerson(route, request, ingress, call);
       case "tenant": {
-        const caller = await this.deps.callers.inTenant(request.raw, ingress);
-        const { principal } = caller;
-        if (!allows(principal.scopes, route.policy.scope)) {
-          throw new AppError("forbidden", `missing scope: ${route.policy.scope}`);
-        }
-        if (route.policy.isStepUp === true) this.assertFresh(caller.user);
+        // ORDER: before the credential is looked at, so that a change during the look counts as later.
+        const epoch = this.deps.epochs.current;
+        const caller = await this.deps.callers
+          .inTenant(request.raw, ingress)
+          .catch((thrown: unknown) => this.refuseForeign(route, call, thrown));
+        const { principal, user } = caller;
+        const open = this.deps.calls.begin(principal, epoch, () => gone.abort());
+        gone.signal.addEventListener("abort", () => open.end(), { once: true });
         const tenant = this.deps.door.scope(caller.tenant);
-        const body = readBody(route, request);
         const actor = actorOf(principal, { address: call.address, requestId: call.requestId });
-        const full: TenantRouteCall<unknown> = { ...call, body, tenant, principal, actor, user: caller.user };
         const context = { tenantId: tenant.tenantId, principal, requestId: request.id };
-        return runInContext(context, () => route.handler(full));
+        return runInContext(context, () =>
+          this.deps.denials.watch(tenant, actor, nameOf(route), async () => {
+            const known = { ...call, tenant, principal, actor, user };
+            return stillTheirs(route, open, await this.inTenant(route, request, known));
+          }),
+        );
       }
       default:
         return route.policy satisfies never;
     }
   }
 
-  private call(request: FastifyRequest, reply: FastifyReply, ingress: Ingress): RouteCall<unknown> {
-    const gone = new AbortController();
-    reply.raw.on("close", () => gone.abort());
+  /** Routes of whoever is signed in, and of operators. */
+  private async asPerson(
+    route: Route,
+    request: FastifyRequest,
+    ingress: Ingress,
+    call: RouteCall<unknown>,
+  ): Promise<RouteAnswer> {
+    const { kind } = route.policy;
+    const isStepUp = "isStepUp" in route.policy && route.policy.isStepUp === true;
+    const user = await this.deps.callers.user(request.raw, ingress);
+    if (user === null) throw new AppError("unauthenticated", "Sign in first.");
+    assertSameOrigin(request.raw, ingress);
+    const actor = personActor(kind === "operator" && user.isOperator ? "operator" : "person", user, call);
+    const denial = { of: "platform", actor, what: nameOf(route) } as const;
+    if (kind === "operator" && !user.isOperator) {
+      await this.deps.denials.note({ ...denial, reason: { code: "no_operator" } });
+      // SECURITY: whoever is no operator sees no more than that there is nothing.
+      throw new AppError("not_found", "There is nothing here.");
+    }
+    return this.deps.denials.watch(denial.of, actor, denial.what, async () => {
+      if (isStepUp) this.assertFresh(user);
+      return route.handler({ ...call, body: readBody(route, request), user, actor });
+    });
+  }
+
+  /** An attempt at another tenant is on record at home, never in the tenant that was named. */
+  private async refuseForeign(route: Route, call: RouteCall<unknown>, thrown: unknown): Promise<never> {
+    if (thrown instanceof ForeignTenant) {
+      const { principal, tenant } = thrown.caller;
+      const actor = actorOf(principal, { address: call.address, requestId: call.requestId });
+      const denial = { of: this.deps.door.scope(tenant), actor, what: nameOf(route) };
+      await this.deps.denials.note({ ...denial, reason: { code: thrown.code } });
+    }
+    throw thrown;
+  }
+
+  /** What follows once it is known who calls in which tenant. */
+  private async inTenant(
+    route: Route,
+    request: FastifyRequest,
+    known: TenantRouteCall<unknown>,
+  ): Promise<RouteAnswer> {
+    const { policy } = route;
+    if (policy.kind !== "tenant") throw new AppError("internal", "The route is not one of a tenant.");
+    const { principal } = known;
+    assertMayCall(principal, policy.scope, route.method !== "GET" && policy.servesReadOnly !== true);
+    if (!allows(principal.scopes, policy.scope)) {
+      const details = { missingScope: policy.scope };
+      throw new AppError("forbidden", `missing scope: ${policy.scope}`, { details });
+    }
+    assertRouteReached(principal, route.path);
+    if (policy.isStepUp === true) this.assertFresh(known.user);
+    const call = { ...known, body: readBody(route, request) };
+    // A call of a method is noted where it is dispatched.
+    if (principal.credential.kind === "break_glass" && route.path !== "/rpc/:method")
+      await this.deps.noteLook(principal, nameOf(route).name);
+    const answer = await route.handler(call);
+    const act = route.audit?.(call, answer) ?? null;
+    // ORDER: on record before the caller is told that it is done.
+    if (act !== null) await this.deps.acts.done(call.tenant, call.actor, act);
+    return answer;
+  }
+
+  private call(request: FastifyRequest, signal: AbortSignal, ingress: Ingress): RouteCall<unknown> {
     return {
       requestId: request.id,
       body: undefined,
@@ -211,8 +295,10 @@ export class HttpServer {
       address: ingress.peer.address,
       origin: ingress.origin,
       isSecure: ingress.peer.isSecure,
-      signal: gone.signal,
+      signal,
       user: null,
+      hostTenant: ingress.hostTenant,
+      cookie: (purpose) => readPurposeCookie(request.raw, ingress, purpose),
       sessionCookie: readSessionCookie(request.raw, ingress),
       actor: null,
     };
@@ -229,6 +315,7 @@ export class HttpServer {
   private send(reply: FastifyReply, ingress: Ingress, answer: RouteAnswer): FastifyReply {
     reply.status(answer.status).headers({ ...answer.headers });
     if (answer.sessionCookie !== undefined) setSessionCookie(reply, ingress, answer.sessionCookie);
+    if (answer.cookies !== undefined) setPurposeCookies(reply, ingress, answer.cookies);
     if (answer.stream !== undefined) {
       reply.header("content-type", answer.contentType ?? "text/event-stream");
       return reply.send(Readable.from(answer.stream));
@@ -241,8 +328,9 @@ export class HttpServer {
 
   private fail(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
     const error = fromFastify(thrown);
+    this.deps.onRefused(error.code);
     this.deps.log[error.rule.level](
-      { err: error, requestId: request.id, path: request.url.slice(0, 200) },
+      { err: error, requestId: request.id, path: request.url.split("?", 1)[0]?.slice(0, 200) },
       "a request failed",
     );
     if (error.retryAfterMs !== undefined)
@@ -253,6 +341,18 @@ export class HttpServer {
       .header("content-type", "application/json; charset=utf-8")
       .send(JSON.stringify(errorBody(error, request.id)));
   }
+}
+
+/** An answer leaves only while its caller's authority stands; a stream looks again before each piece. */
+async function stillTheirs(route: Route, open: OpenCall, answer: RouteAnswer): Promise<RouteAnswer> {
+  // Whoever leaves, or revokes what they came with, is told that it is done; there is nothing to read in that.
+  const isAct = route.method !== "GET" && /^\/(api|auth)\//.test(route.path);
+  if (!isAct) await open.assertStands();
+  return answer.stream === undefined ? answer : { ...answer, stream: open.guard(answer.stream) };
+}
+
+function nameOf(route: Route): { kind: "route"; name: string } {
+  return { kind: "route", name: `${route.method} ${route.path}` };
 }
 
 function personActor(kind: "person" | "operator", user: BrowserUser, call: RouteCall<unknown>): Actor {

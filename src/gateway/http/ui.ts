@@ -30,6 +30,9 @@ const TYPES: Readonly<Record<string, string>> = {
   ".txt": "text/plain; charset=utf-8",
 };
 
+/** Addresses of pages outside of any tenant. */
+const PAGES = ["/", "/login", "/join", "/new", "/ask", "/account", "/operator"];
+
 /** What pages may load: nothing from elsewhere, no inline script. */
 const CSP = [
   "default-src 'none'",
@@ -84,7 +87,13 @@ export function registerUi(fastify: FastifyInstance, assets: ReadonlyMap<string,
   }
   if (page === undefined) return;
   const sendPage = (request: FastifyRequest, reply: FastifyReply) => sendAsset(request, reply, page);
-  for (const path of ["/", "/login"]) fastify.get(path, sendPage);
+  for (const path of PAGES) fastify.get(path, sendPage);
+  fastify.get("/operator/*", (request, reply) => {
+    if (/^\/operator\/api(\/|$)/.test(request.ingress?.path ?? "")) {
+      throw new AppError("not_found", "There is nothing here.");
+    }
+    return sendPage(request, reply);
+  });
   fastify.get("/t/:tenantSlug", sendPage);
   fastify.get("/t/:tenantSlug/*", (request, reply) => {
     // A miss below the API is an error for programs, not a page.

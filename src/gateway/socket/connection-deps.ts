@@ -3,6 +3,7 @@
  */
 import type { WebSocket } from "ws";
 import type { ConnectAuthenticator } from "../../auth/connect.ts";
+import type { Epochs } from "../../auth/guard/epochs.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import type { Log } from "../../kernel/log.ts";
 import type { MethodRegistry } from "../../protocol/methods.ts";
@@ -25,6 +26,7 @@ export interface ConnectionDeps {
   /** Shown to clients as `server.version`. */
   version: string;
   startedAtMs: number;
+  epochs: Epochs;
   isLive(principal: Principal): Promise<boolean>;
   nextRequestId(): string;
   /** Allow frames of the size that is advertised, once the peer is known. */

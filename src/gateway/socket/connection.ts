@@ -7,7 +7,7 @@ import type { RawData, WebSocket } from "ws";
 import type { ConnectAccepted } from "../../auth/connect.ts";
 import type { Timer } from "../../kernel/clock.ts";
 import { AppError, toAppError } from "../../kernel/errors.ts";
-import { newId, newSecret } from "../../kernel/ids.ts";
+import { newId, newSecret, type UserId } from "../../kernel/ids.ts";
 import { LIMITS } from "../../kernel/limits.ts";
 import type { GatewayEvent } from "../../protocol/events.ts";
 import {
@@ -22,15 +22,18 @@ import type { ConnectionHandle, MethodCall } from "../../protocol/methods.ts";
 import { actorOf } from "../../tenancy/actor.ts";
 import type { TenantScope } from "../../tenancy/scoped.ts";
 import { allows } from "../../tenancy/scopes.ts";
+import { reachesEvent } from "../agent-limits.ts";
 import { AuthorityEnded, UnknownMethod } from "../dispatch.ts";
 import type { Ingress } from "../ingress.ts";
 import type { ConnectionDeps } from "./connection-deps.ts";
+import { ACCESS_ENDED, Gate } from "./gate.ts";
 import { makeHello } from "./hello.ts";
 import { Outbound } from "./outbound.ts";
 import type { Member } from "./rooms.ts";
 
 interface Open extends ConnectAccepted {
   scope: TenantScope;
+  gate: Gate;
   caps: readonly string[];
   capSet: ReadonlySet<string>;
   leave(): void;
@@ -109,7 +112,10 @@ export class Connection implements Member, ConnectionHandle {
 
   wants(event: GatewayEvent): boolean {
     const open = this.open;
-    if (open === undefined || !allows(open.principal.scopes, "operator.read")) return false;
+    if (open === undefined) return false;
+    if (event.delivery === "pairing") return allows(open.principal.scopes, "operator.pairing");
+    if (!allows(open.principal.scopes, "operator.read")) return false;
+    if (!reachesEvent(open.principal, event)) return false;
     const isSubscribed = event.sessionKey !== undefined && this.messageKeys.has(event.sessionKey);
     switch (event.delivery) {
       case "run":
@@ -128,7 +134,12 @@ export class Connection implements Member, ConnectionHandle {
   }
 
   deliver(event: string, payloadJson: string, isDroppable: boolean): void {
-    this.outbound.sendEvent(event, payloadJson, isDroppable);
+    // SECURITY: looked at before each event: a listener that never asks anything would hear on.
+    this.open?.gate.pass(
+      () => this.outbound.sendEvent(event, payloadJson, isDroppable),
+      payloadJson.length,
+      isDroppable,
+    );
   }
 
   expel(code: number, reason: string): void {
@@ -168,15 +179,18 @@ export class Connection implements Member, ConnectionHandle {
 
   /** Whether the caller's authority is still good; closes the connection when it is not. */
   async review(): Promise<void> {
-    const open = this.open;
-    if (open !== undefined && !(await this.deps.isLive(open.principal)))
-      this.expel(4001, "access changed or revoked");
+    await this.open?.gate.review();
+  }
+
+  /** Whose connection it is; undefined before the handshake. */
+  get userId(): UserId | undefined {
+    return this.open?.principal.userId;
   }
 
   /** Close when the credential has come to its end: a listener that never asks anything would hear on. */
   expire(nowMs: number): void {
     const endMs = this.open?.principal.credential.expiresAtMs ?? null;
-    if (endMs !== null && endMs <= nowMs) this.expel(4001, "access changed or revoked");
+    if (endMs !== null && endMs <= nowMs) this.expel(ACCESS_ENDED.code, ACCESS_ENDED.reason);
   }
 
   /** Cut the line without a word. */
@@ -230,8 +244,11 @@ export class Connection implements Member, ConnectionHandle {
   }
 
   private async connect(frame: RequestFrame): Promise<void> {
+    // ORDER: before the credential is looked at, so that a change during the look counts as later.
+    const epoch = this.deps.epochs.current;
     const outcome = await this.deps.authenticator.authenticate({
       named: this.ingress.named,
+      claimed: this.ingress.claimed,
       params: frame.params,
       nonce: this.nonce,
       challengeTsMs: this.challengeTsMs,
@@ -240,7 +257,10 @@ export class Connection implements Member, ConnectionHandle {
       allowedOrigins: this.ingress.allowedOrigins,
     });
     this.deps.meters.connected(outcome.ok ? "accepted" : "refused");
-    if (!outcome.ok) return this.refuse(frame.id, outcome.error, outcome.closeCode);
+    if (!outcome.ok) {
+      const { error, closeCode, closeReason } = outcome;
+      return this.refuse(frame.id, error, closeCode, closeReason);
+    }
     if (this.socket.readyState !== this.socket.OPEN) return;
     const { tenantId } = outcome.principal;
     if (this.deps.rooms.count(tenantId) >= LIMITS.socketsPerTenant) {
@@ -255,10 +275,18 @@ export class Connection implements Member, ConnectionHandle {
     this.deps.raiseFrameLimit(this.socket);
     const scope = this.deps.door.scope(outcome.tenant);
     const capSet = new Set(outcome.caps);
-    this.open = { ...outcome, scope, capSet, leave: () => undefined };
+    const gate = this.gateOf(outcome, epoch);
+    this.open = { ...outcome, scope, gate, capSet, leave: () => undefined };
     this.open.leave = this.deps.rooms.join(tenantId, this);
     this.outbound.send(writeResult(frame.id, makeHello(this.deps, this.id, outcome)));
+    outcome.delivered?.();
     for (const text of this.early.splice(0)) this.request(text, this.open);
+  }
+
+  private gateOf({ principal }: ConnectAccepted, epoch: number): Gate {
+    const { epochs, isLive, clock } = this.deps;
+    const expel = (code: number, reason: string) => this.expel(code, reason);
+    return new Gate({ epochs, isLive, nowMs: () => clock.nowMs(), expel }, principal, epoch);
   }
 
   private request(text: string, open: Open): void {
@@ -286,9 +314,12 @@ export class Connection implements Member, ConnectionHandle {
         frame.params,
         this.callOf(frame, open, requestId),
       );
-      this.outbound.send(writeResult(frame.id, result));
+      // Whoever gives up what they came with is told that it is done, e.g. the device's new token; the rest is gated.
+      const isChange = this.deps.registry.find(frame.method)?.cost === "write";
+      if (isChange) this.outbound.send(writeResult(frame.id, result));
+      else reply(open, this.outbound, writeResult(frame.id, result));
     } catch (thrown) {
-      this.fail(frame, thrown, requestId);
+      this.fail(frame, open, thrown, requestId);
     } finally {
       this.inFlight--;
       if (this.socket.isPaused && this.inFlight < LIMITS.requestsInFlightPerConnection / 2)
@@ -304,23 +335,24 @@ export class Connection implements Member, ConnectionHandle {
       requestId,
       client: open.client,
       connection: this,
+      origin: this.ingress.origin,
       signal: this.gone.signal,
-      respondEarly: (payload) => this.outbound.send(writeResult(frame.id, payload)),
+      respondEarly: (payload) => reply(open, this.outbound, writeResult(frame.id, payload)),
     };
   }
 
-  private fail(frame: RequestFrame, thrown: unknown, requestId: string): void {
+  private fail(frame: RequestFrame, open: Open, thrown: unknown, requestId: string): void {
     if (thrown instanceof UnknownMethod) {
       this.outbound.send(writeError(frame.id, { code: "INVALID_REQUEST", message: thrown.message }));
       return;
     }
     if (thrown instanceof AuthorityEnded) {
-      this.expel(4001, thrown.message);
+      this.expel(ACCESS_ENDED.code, ACCESS_ENDED.reason);
       return;
     }
     const error = toAppError(thrown);
     this.deps.log[error.rule.level]({ err: error, method: frame.method, requestId }, "a request failed");
-    this.outbound.send(writeError(frame.id, toWireError(error, requestId), error.payload));
+    reply(open, this.outbound, writeError(frame.id, toWireError(error, requestId), error.payload));
   }
 
   /** Read a frame; JSON that nests too deep or holds prototype keys is refused under no id of its own. */
@@ -334,9 +366,9 @@ export class Connection implements Member, ConnectionHandle {
   }
 
   /** SECURITY: the reason is cut to the 123 bytes a close frame may carry; more would throw. */
-  private refuse(id: string, error: WireError, closeCode: number): void {
+  private refuse(id: string, error: WireError, closeCode: number, reason = error.message): void {
     this.outbound.send(writeError(id, error));
-    this.socket.close(closeCode, cutBytes(error.message, 123));
+    this.socket.close(closeCode, cutBytes(reason, 123));
   }
 
   private settle(): void {
@@ -351,6 +383,11 @@ export class Connection implements Member, ConnectionHandle {
     this.open?.leave();
     this.deps.onClosed(this.id);
   }
+}
+
+/** Answer a request, unless the caller lost their authority while it was worked on. */
+function reply(open: Open, outbound: Outbound, text: string): void {
+  open.gate.pass(() => outbound.send(text), text.length);
 }
 
 function cutBytes(text: string, bytes: number): string {

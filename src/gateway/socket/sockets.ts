@@ -5,6 +5,7 @@
 import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
+import type { AccessChange } from "../../auth/guard/access-feed.ts";
 import type { Timer } from "../../kernel/clock.ts";
 import { AppError, toAppError } from "../../kernel/errors.ts";
 import { LIMITS } from "../../kernel/limits.ts";
@@ -46,12 +47,15 @@ export class Sockets {
     return this.connections.size;
   }
 
-  /** Look at connections whose authority may have changed; undefined concerns all tenants. */
-  review(tenantId: string | undefined): void {
-    for (const { tenantId: of, member } of this.deps.rooms.unscopedMembers()) {
-      if (tenantId !== undefined && of !== tenantId) continue;
-      (member as Connection).review().catch(() => undefined);
+  /** Look again at connections that a change may touch: of the tenant, of the person, or, when it names none, all. */
+  review({ tenantId, userId }: AccessChange): void {
+    const isAll = tenantId === null && userId === null;
+    if (tenantId !== null) {
+      for (const member of this.deps.rooms.members(tenantId)) void (member as Connection).review();
     }
+    if (userId === null && !isAll) return;
+    for (const connection of this.connections.values())
+      if (isAll || connection.userId === userId) void connection.review();
   }
 
   /** Say goodbye: a `shutdown` event, then close code 1012, which makes clients come back by themselves. */

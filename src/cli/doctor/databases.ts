@@ -3,7 +3,7 @@
  * Refuses to know: what else is stored.
  */
 import { existsSync } from "node:fs";
-import { type Connection, openConnection } from "../storage/sqlite-open.ts";
+import { type Connection, openConnection } from "../../storage/sqlite-open.ts";
 
 /** What was seen. */
 export interface Inspection {

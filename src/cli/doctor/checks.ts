@@ -7,12 +7,13 @@ import { access, lstat, mkdtemp, readdir, readFile, rm, statfs } from "node:fs/p
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { configureFsSafeNative, root } from "@openclaw/fs-safe";
-import { loadConfig } from "../config/load.ts";
-import { systemClock } from "../kernel/clock.ts";
-import { isUuid } from "../kernel/ids.ts";
-import { LIMITS } from "../kernel/limits.ts";
-import { inspectDatabase } from "./doctor-databases.ts";
-import { CONTROL_FILE, MASTER_KEY_FILE } from "./state.ts";
+import { loadConfig } from "../../config/load.ts";
+import { systemClock } from "../../kernel/clock.ts";
+import { isUuid } from "../../kernel/ids.ts";
+import { LIMITS } from "../../kernel/limits.ts";
+import { CONTROL_FILE, MASTER_KEY_FILE } from "../state.ts";
+import { inspectDatabase } from "./databases.ts";
+import { inspectProviders } from "./sign-in.ts";
 
 /** What a check found. */
 export interface Finding {
@@ -198,6 +199,24 @@ const configuration: Check = async ({ stateDir, config }) => {
   }
 };
 
+const signInProviders: Check = async ({ stateDir, config }) => {
+  // What is wrong with the configuration itself is said by the check before.
+  const found = await Promise.resolve()
+    .then(() => loadConfig({ env: process.env, flags: { "state-dir": stateDir, config } }))
+    .then((loaded) => inspectProviders(loaded.config))
+    .catch(() => []);
+  return found.map(({ id, issuer, problem }) =>
+    problem === null
+      ? { level: "ok", subject: `sign-in provider ${id}`, message: issuer }
+      : {
+          level: "warning",
+          subject: `sign-in provider ${id}`,
+          message: `${issuer}: ${problem}`,
+          fix: "See the troubleshooting part of docs/sign-in.md.",
+        },
+  );
+};
+
 /** Three descriptors for a database on each of two threads, and one for a socket. */
 const FILES_WANTED = LIMITS.openDatabases * 6 + 2 * LIMITS.socketsPerTenant;
 
@@ -286,6 +305,7 @@ export const CHECKS: readonly Check[] = [
   disk,
   clock,
   configuration,
+  signInProviders,
   openFiles,
   fileSafety,
   databases,

@@ -1,9 +1,11 @@
 /** Commands about tenants. Owns: `tenant …` and `migrate`. Refuses to know: people, credentials. */
-import { isSlug, type Tenant, type TenantStatus } from "../tenancy/tenant.ts";
-import type { Command, CommandCall } from "./command.ts";
-import { UsageError } from "./command.ts";
-import { showTime, table } from "./output.ts";
-import { type State, withState } from "./state.ts";
+import { systemClock } from "../../kernel/clock.ts";
+import { MACHINE } from "../../tenancy/actor.ts";
+import { isSlug, serviceOf, type Tenant } from "../../tenancy/tenant.ts";
+import type { Command, CommandCall } from "../command.ts";
+import { UsageError } from "../command.ts";
+import { showTime, table } from "../output.ts";
+import { type State, withState } from "../state.ts";
 
 const PAGE = 500;
 
@@ -40,17 +42,16 @@ const create: Command = {
 
 async function createTenant(state: State, call: CommandCall): Promise<undefined> {
   const timeZone = call.flag("timezone");
-  const tenant = await state.tenants.create({
-    slug: call.required("slug"),
-    displayName: call.flag("name"),
-    hosts: call.all("host"),
-    ...(timeZone === undefined ? {} : { timeZone }),
-  });
+  const wanted = { slug: call.required("slug"), displayName: call.flag("name"), hosts: call.all("host") };
+  const tenant = await state.tenants.create(
+    { ...wanted, ...(timeZone === undefined ? {} : { timeZone }) },
+    MACHINE,
+  );
   await state.door.prepare(tenant);
   const ownerName = call.flag("owner");
   const owner =
     ownerName === undefined ? undefined : await state.auth.users.create({ displayName: ownerName });
-  if (owner !== undefined) await state.auth.members.add(tenant.id, owner.id, "owner");
+  if (owner !== undefined) await state.auth.members.add(tenant.id, owner.id, "owner", MACHINE);
   call.out.answer({ tenant: shown(tenant), ...(owner === undefined ? {} : { owner }) }, [
     `Made tenant ${tenant.slug} (${tenant.id}).`,
     ...(owner === undefined ? [] : [`${owner.displayName} (${owner.id}) owns it.`]),
@@ -59,6 +60,14 @@ async function createTenant(state: State, call: CommandCall): Promise<undefined>
       : `Next: creel login-link --tenant ${tenant.slug}`,
   ]);
   return undefined;
+}
+
+/** What a tenant does now, and until when. */
+function statusOf(tenant: Tenant): string {
+  if (tenant.status === "deleting" && tenant.deleteAfterMs !== null)
+    return `deleting, to be removed after ${showTime(tenant.deleteAfterMs)}`;
+  const isGrace = serviceOf(tenant, systemClock.nowMs()) === "read_only";
+  return isGrace ? `suspended, read-only until ${showTime(tenant.readOnlyUntilMs)}` : tenant.status;
 }
 
 const list: Command = {
@@ -78,7 +87,7 @@ const list: Command = {
           tenants.map((tenant) => [
             tenant.slug,
             tenant.displayName,
-            tenant.status,
+            statusOf(tenant),
             showTime(tenant.createdAtMs),
             tenant.id,
           ]),
@@ -98,37 +107,25 @@ const show: Command = {
     withState(call.stateDir, async (state) => {
       const tenant = await state.tenants.getBySlug(slugOf(call));
       const members = await state.auth.members.list(tenant.id);
-      call.out.answer({ tenant: shown(tenant), members: members.length }, [
+      const oldSlugs = await state.tenants.listOldSlugs(tenant.id);
+      const storageBytes = await state.door.sizeBytes(tenant);
+      const facts = { oldSlugs, storageBytes, members: members.length };
+      call.out.answer({ tenant: shown(tenant), ...facts }, [
         `slug       ${tenant.slug}`,
         `name       ${tenant.displayName}`,
         `id         ${tenant.id}`,
-        `status     ${tenant.status}`,
+        `old slugs  ${oldSlugs.join(" ") || "-"}`,
+        `status     ${statusOf(tenant)}`,
         `plan       ${tenant.plan}`,
         `time zone  ${tenant.timeZone}`,
         `hosts      ${tenant.hosts.join(" ") || "-"}`,
         `created    ${showTime(tenant.createdAtMs)}`,
         `members    ${members.length}`,
+        `storage    ${(storageBytes / 1_048_576).toFixed(1)} MiB`,
       ]);
       return undefined;
     }),
 };
-
-function statusCommand(verb: string, status: TenantStatus, summary: string): Command {
-  return {
-    name: `tenant ${verb}`,
-    usage: "<slug>",
-    summary,
-    options: {},
-    positionals: 1,
-    run: (call) =>
-      withState(call.stateDir, async (state) => {
-        const tenant = await state.tenants.getBySlug(slugOf(call));
-        await state.tenants.setStatus(tenant.id, status);
-        call.out.answer({ tenant: shown({ ...tenant, status }) }, [`${tenant.slug} is now ${status}.`]);
-        return undefined;
-      }),
-  };
-}
 
 function slugOf(call: CommandCall): string {
   const slug = call.positionals[0] ?? "";
@@ -162,11 +159,4 @@ const migrate: Command = {
 };
 
 /** The commands, in the order of the help. */
-export const TENANT_COMMANDS: readonly Command[] = [
-  create,
-  list,
-  show,
-  statusCommand("suspend", "suspended", "Stop serving a tenant; its data stays."),
-  statusCommand("resume", "active", "Serve a suspended tenant again."),
-  migrate,
-];
+export const TENANT_COMMANDS: readonly Command[] = [create, list, show, migrate];

@@ -1,0 +1,104 @@
+/**
+ * All parts of running the platform, put together. Owns: that they share one directory and one sweep, their start and
+ * end. Refuses to know: transports, tenants' contents.
+ */
+import type { AuditLog } from "../audit/log.ts";
+import type { Auth } from "../auth/auth.ts";
+import type { Clock } from "../kernel/clock.ts";
+import type { TenantId } from "../kernel/ids.ts";
+import type { Log } from "../kernel/log.ts";
+import type { Route } from "../protocol/routes.ts";
+import type { Database } from "../storage/database.ts";
+import type { TenantDoor, TenantScope } from "../tenancy/scoped.ts";
+import type { Tenant } from "../tenancy/tenant.ts";
+import type { Tenants } from "../tenancy/tenants.ts";
+import type { Vault } from "../tenancy/vault.ts";
+import { LifecycleSweep } from "./lifecycle-sweep.ts";
+import { makeOperatorRoutes } from "./operator-routes.ts";
+import { TenantPurge, type TenantPurgeDeps } from "./purge/tenant-purge.ts";
+import { TenantDirectory } from "./tenant-directory.ts";
+import { TenantGauge } from "./tenant-gauge.ts";
+
+/** What admin is built from. */
+export interface AdminOptions {
+  control: Database;
+  tenants: Tenants;
+  door: TenantDoor;
+  vault: Vault;
+  auth: Auth;
+  auditLog: AuditLog;
+  clock: Clock;
+  log: Log;
+  /** Make the folders and the first agent of a new tenant. */
+  prepareTenant(tenant: Tenant): Promise<void>;
+  /** See TenantPurgeDeps. */
+  settle(scope: TenantScope): Promise<void>;
+  /** See TenantPurgeDeps. */
+  foldControl(): Promise<void>;
+  /** See TenantPurgeDeps. */
+  onPurgeStep?: TenantPurgeDeps["onStep"];
+}
+
+/** The parts of admin. */
+export interface Admin {
+  purge: TenantPurge;
+  sweep: LifecycleSweep;
+  directory: TenantDirectory;
+  gauge: TenantGauge;
+  routes: Route[];
+  /** Begin to sweep. */
+  start(): void;
+  close(): Promise<void>;
+}
+
+/** Days that a first owner has to accept. */
+const INVITATION_DAYS = 14;
+
+/** Put admin together. Reads and writes nothing yet. */
+export function makeAdmin(options: AdminOptions): Admin {
+  const { control, tenants, door, vault, auth, clock, log, auditLog } = options;
+  const { breakGlass, feed } = auth;
+  const purge = new TenantPurge({
+    ...{ control, tenants, door, vault, clock, log },
+    signer: auth.signer,
+    settle: options.settle,
+    foldControl: options.foldControl,
+    onStep: options.onPurgeStep,
+  });
+  const gauge = new TenantGauge({ door, clock, log });
+  const directory = new TenantDirectory({ control, gauge, breakGlass });
+  const sweep = new LifecycleSweep({ purge, breakGlass, clock, log });
+  const routes = makeOperatorRoutes({
+    ...{ control, tenants, directory, breakGlass, auditLog, clock },
+    prepareTenant: options.prepareTenant,
+    async inviteOwner(tenant, by) {
+      const invitation = { role: "owner", expiresInDays: INVITATION_DAYS, tie: { kind: "none" } } as const;
+      return (await auth.people.invitations.create(tenant.id, invitation, by)).secret;
+    },
+    noticeNow: () => feed.refresh(0),
+  });
+  let leave = () => {};
+  return {
+    ...{ purge, sweep, directory, gauge, routes },
+    start() {
+      sweep.start();
+      leave = feed.subscribe(({ tenantId }) => {
+        if (tenantId !== null) void releaseGone(options, tenantId);
+      });
+    },
+    async close() {
+      leave();
+      await sweep.close();
+      await gauge.close();
+    },
+  };
+}
+
+/** Another process purged the tenant: what this one still has open would keep its removed file readable. */
+async function releaseGone({ tenants, door, log }: AdminOptions, id: TenantId): Promise<void> {
+  try {
+    if ((await tenants.findById(id)) === undefined) await door.release({ id });
+  } catch (error) {
+    log.warn({ err: error, tenantId: id }, "a purged tenant's database could not be released");
+  }
+}
