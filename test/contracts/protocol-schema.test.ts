@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { describeMethods } from "#src/app.ts";
+import { describeMethods } from "#src/app/surface.ts";
 import { readConnectParams } from "#src/auth/handshake/connect-params.ts";
 import recorded from "./recorded-requests.json" with { type: "json" };
 

@@ -24,6 +24,8 @@ function open(): { databases: SqliteDatabases; scope: TenantScope } {
     slug: "acme",
     displayName: "acme",
     hosts: [],
+    readOnlyUntilMs: null,
+    deleteAfterMs: null,
     status: "active" as const,
     plan: "free",
     timeZone: "UTC",

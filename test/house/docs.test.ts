@@ -2,9 +2,12 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { describe, expect, it } from "vitest";
+import { AUDIT_COMMANDS } from "#src/cli/audit-commands.ts";
 import { DOCTOR } from "#src/cli/doctor.ts";
+import { OPERATOR_COMMANDS } from "#src/cli/operator-commands.ts";
 import { PEOPLE_COMMANDS } from "#src/cli/people-commands.ts";
-import { TENANT_COMMANDS } from "#src/cli/tenant-commands.ts";
+import { LIFECYCLE_COMMANDS } from "#src/cli/tenants/lifecycle-commands.ts";
+import { TENANT_COMMANDS } from "#src/cli/tenants/tenant-commands.ts";
 import { listFiles, ROOT } from "./tree.ts";
 
 interface Page {
@@ -90,7 +93,14 @@ describe("pages", () => {
 
   it("list every command, with the flags that it has", () => {
     const readme = read("README.md").replaceAll("\\|", "|");
-    const commands = [...TENANT_COMMANDS, ...PEOPLE_COMMANDS, DOCTOR];
+    const commands = [
+      ...TENANT_COMMANDS,
+      ...LIFECYCLE_COMMANDS,
+      ...OPERATOR_COMMANDS,
+      ...PEOPLE_COMMANDS,
+      ...AUDIT_COMMANDS,
+      DOCTOR,
+    ];
     expect(commands.length).toBeGreaterThan(10);
     const missing = commands
       .map(({ name, usage }) => `\`creel ${name} ${usage}`.trim())

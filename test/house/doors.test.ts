@@ -135,6 +135,20 @@ describe("doors", () => {
   });
 });
 
+describe("the identity provider of development", () => {
+  it("is no part of the product", () => {
+    const { dependencies, devDependencies } = JSON.parse(
+      readFileSync(join(ROOT, "package.json"), "utf8"),
+    ) as Record<string, Record<string, string>>;
+    expect(dependencies?.["oidc-provider"]).toBeUndefined();
+    expect(devDependencies?.["oidc-provider"]).toBeDefined();
+    const named = readProduct().filter((file) =>
+      file.imports().some((edge) => /oidc-provider|identity-provider|dev-sign-in/.test(edge.specifier)),
+    );
+    expect(named.map((file) => file.path)).toEqual([]);
+  });
+});
+
 describe("the doors test", () => {
   const plant = (text: string) => [new SourceFile("src/chat/x.ts", text)];
   const seen = (text: string) => DOORS.flatMap((door) => breaches(door, plant(text)));

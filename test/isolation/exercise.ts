@@ -152,6 +152,7 @@ export function comparable(reply: Reply, pair: ForeignPair, stage: Stage): strin
     .replaceAll(NOBODY, "<slug>")
     .replaceAll(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, "<id>")
     .replaceAll(/"(deltaCursor|requestId|token|prefix|last4)":"[^"]*"/g, '"$1":"<id>"')
+    .replaceAll(/#invite=[\w-]{43}/g, "#invite=<secret>")
     .replaceAll(/"(\w*[aA]ge(?:Ms)?|\w*[dD]urationMs|runtimeMs)":\d+/g, '"$1":0')
     .replaceAll(/"created":\d{10}\b/g, '"created":0')
     .replaceAll(/\b1[0-9]{12}\b/g, "<ms>")

@@ -4,7 +4,7 @@
  * (its own values are not accepted) fails here until test/isolation/probes.ts knows them.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { describeMethods } from "#src/app.ts";
+import { describeMethods } from "#src/app/surface.ts";
 import type { Method } from "#src/protocol/methods.ts";
 import {
   askBeside,
@@ -29,10 +29,15 @@ import { type JsonSchema, type Leaf, leavesOf, toInputSchema, withValue } from "
 import { printTenant } from "./state-print.ts";
 import { NOBODY, replant } from "./twins.ts";
 
-/** Methods that take things away come last, so that the others have something to work on. */
-const METHODS = [...describeMethods()].sort(
-  (left, right) => Number(takesAway(left)) - Number(takesAway(right)),
-);
+/**
+ * Methods that tell what was done come first: later the actor did things under the twin's names itself. Methods that
+ * take things away come last, so that the others have something to work on.
+ */
+const METHODS = [...describeMethods()].sort((left, right) => turnOf(left) - turnOf(right));
+
+function turnOf(method: Method): number {
+  return method.name.startsWith("audit.") ? -1 : Number(takesAway(method));
+}
 
 function takesAway({ name }: Method): boolean {
   return /delete|reset|remove|revoke|clear/.test(name);
@@ -98,7 +103,7 @@ describe.each(METHODS.map((method) => [method.name, method] as const))("%s", (na
 
   it("keeps to its own tenant by socket", async () => {
     const call: Call = async (params) => {
-      await replant(stage.actor, name);
+      await replant(stage.actor, name, stage);
       return callBySocket(stage, name, params);
     };
     const plain = await call(baseOf(name, schema, stage.mine));
@@ -115,7 +120,7 @@ describe.each(METHODS.map((method) => [method.name, method] as const))("%s", (na
 
   it("keeps to its own tenant by HTTP", async () => {
     const call: Call = async (params) => {
-      await replant(stage.actor, name);
+      await replant(stage.actor, name, stage);
       const reply = await callRoute(stage, `/rpc/${name}`, params);
       expect(reply.status === 502 ? 200 : reply.status, reply.text).toBeLessThan(500);
       return reply;

@@ -32,6 +32,12 @@ const KIND: Readonly<Record<string, Kind>> = {
   query: "text",
   provider: "provider",
   model: "model",
+  userId: "memberId",
+  // Any other text could be a slug that is free, and a tenant that is renamed is hard to find again.
+  "PATCH /api/tenant slug": "key",
+  deviceId: "deviceId",
+  requestId: "requestId",
+  setupId: "setupId",
 };
 
 /** Valid texts where neither the kind nor "x" will do. */
@@ -44,7 +50,20 @@ const OWN: Readonly<Record<string, unknown>> = {
   "sessions.create key": SHARED.spareKey,
   "tasks.get taskId": SHARED.runId,
   "PUT /api/providers/:id baseUrl": "https://own.example/v1",
+  "PUT /api/sign-in-provider issuer": "https://own.example",
+  "PUT /api/sign-in-provider clientSecret": "own-client-secret-0123456789",
   "POST /api/tokens name": "Fresh token",
+  userId: (twin: Twin) => twin.only.memberId,
+  "PATCH /api/tenant slug": (twin: Twin) => twin.slug,
+  "POST /api/invitations email": "own@own.example",
+  "PATCH /api/tenant timeZone": "Asia/Shanghai",
+  "device.token.rotate role": "operator",
+  "device.token.rotate scopes[]": "operator.read",
+  "device.token.revoke role": "operator",
+  "device.pair.setupCode publicUrl": "https://own.example",
+  deviceId: SHARED.deviceId,
+  requestId: SHARED.requestId,
+  setupId: SHARED.setupId,
   "POST /v1/chat/completions model": "openclaw",
   // A key may carry one message only; every own call is a new message.
   idempotencyKey: () => `own-${counter()}`,
@@ -115,9 +134,7 @@ function absentLike(kind: Kind, text: string, slug: string): string {
     const inner = Buffer.from(text, "base64url").toString("utf8");
     return Buffer.from(inner.replace(/^[0-9a-f]{8}/, "00000000")).toString("base64url");
   }
-  if (kind === "sessionId" || kind === "messageId" || kind === "tokenId") {
-    return text.replace(/^[0-9a-f]{8}/, "00000000");
-  }
+  if (/^[0-9a-f]{8}-[0-9a-f]{4}-/.test(text)) return text.replace(/^[0-9a-f]{8}/, "00000000");
   return text.replace(slug, NOBODY);
 }
 
@@ -160,9 +177,14 @@ export const MALFORMED_NUMBERS: readonly unknown[] = [
 
 /** Params that a method needs beyond what its schema says. */
 const ALSO: Readonly<Record<string, Record<string, unknown>>> = {
+  "PUT /api/sign-in-provider": { clientSecret: "own-client-secret-0123456789" },
   "sessions.resolve": { key: SHARED.key },
   "sessions.abort": { key: SHARED.key },
   "PUT /api/providers/:id": { models: [{ id: "m" }] },
+  "POST /api/service-accounts": { role: "member" },
+  // The tenant's one owner stays the only one: whoever else were would let them go.
+  "PATCH /api/members/:userId": { role: "member" },
+  "POST /api/join-requests/:id/approve": { role: "member" },
 };
 
 /** Params that should be accepted. */

@@ -126,12 +126,18 @@ describe("roles", () => {
   it("are asked for at every route: none is open but those that are meant to be", () => {
     const open = world.app.gateway.routes.filter((route) => route.policy.kind === "public");
     expect(open.map((route) => `${route.method} ${route.path}`).sort()).toEqual([
+      "GET /.well-known/jwks.json",
+      "GET /auth/callback/:provider",
+      "GET /auth/providers",
       "GET /auth/session",
       "GET /healthz",
       "GET /openapi.json",
       "GET /readyz",
+      "POST /auth/backchannel-logout/:provider",
+      "POST /auth/invitations/look",
       "POST /auth/link",
       "POST /auth/logout",
+      "POST /auth/start",
     ]);
   });
 

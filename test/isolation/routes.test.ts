@@ -3,8 +3,12 @@
  * read, changed or noticed, whether the caller shows a token or a cookie. Made from the declarations.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { UserId } from "#src/kernel/ids.ts";
 import type { Route } from "#src/protocol/routes.ts";
+import { plantDevice, SHARED_DEVICE } from "./devices.ts";
 import { callRoute, closeStage, comparable, openStage, type Reply, type Stage } from "./exercise.ts";
+import { FOREIGN_LOOKS, OWN_LOOKS } from "./looks.ts";
+import { FOREIGN_PEOPLE, OWN_PEOPLE, OWN_PEOPLE_ANSWERS } from "./people.ts";
 import { baseOf, foreignPairs, MALFORMED_NUMBERS, MALFORMED_TEXTS, ownValue } from "./probes.ts";
 import { type JsonSchema, type Leaf, leavesOf, toInputSchema, withValue } from "./schema-walk.ts";
 import { printTenant } from "./state-print.ts";
@@ -34,30 +38,55 @@ async function signIn({ world, mine }: Stage): Promise<string> {
   return (answer.headers.get("set-cookie") ?? "").split(";")[0] ?? "";
 }
 
+function ownToken({ world, mine }: Stage, userId: UserId | null): Promise<string> {
+  const input = { role: "readonly", name: "used up", maker: { kind: "machine" }, userId } as const;
+  return world.app.auth.tokens.create(mine.tenant.id, input).then(({ token }) => token.id);
+}
+
 /** Values of path parameters that are the caller's own, made anew where a call uses them up. */
 const OWN_PATH: Readonly<Record<string, (on: Stage) => Promise<string>>> = {
-  "DELETE /api/tokens/:id": async ({ world, mine }) => {
-    const made = await world.app.auth.tokens.create(mine.tenant.id, {
-      role: "readonly",
-      name: "used up",
-      maker: { kind: "machine" },
-    });
-    return made.token.id;
-  },
+  "DELETE /api/tokens/:id": (on) => ownToken(on, null),
+  "DELETE /api/my/tokens/:id": (on) => ownToken(on, on.mine.userId),
   "DELETE /api/providers/:id": async (on) => {
     const body = { baseUrl: "https://own.example/v1", models: [] };
     await callRoute(on, "/api/providers/used-up", body, { method: "PUT" });
     return "used-up";
   },
+  "DELETE /api/devices/:deviceId": async (on) => ownDevice(on),
+  "DELETE /api/my/devices/:deviceId": async (on) => ownDevice(on),
   "PUT /api/providers/:id": async () => SHARED.provider,
   "POST /rpc/:method": async () => "health",
+  ...OWN_PEOPLE,
+  ...OWN_LOOKS,
 };
+
+function ownDevice({ world, mine }: Stage): string {
+  plantDevice(world.stateDir, mine, SHARED_DEVICE, "own device");
+  return SHARED_DEVICE.deviceId;
+}
 
 /** What a path parameter names, for the twin's and nobody's. */
 const FOREIGN_PATH: Readonly<Record<string, string>> = {
+  "DELETE /api/devices/:deviceId": "deviceId",
+  "DELETE /api/my/devices/:deviceId": "deviceId",
   "DELETE /api/tokens/:id": "tokenId",
+  "DELETE /api/my/tokens/:id": "tokenId",
   "DELETE /api/providers/:id": "provider",
   "PUT /api/providers/:id": "provider",
+  ...FOREIGN_PEOPLE,
+  ...FOREIGN_LOOKS,
+};
+
+/** Answers to the caller's own calls that are not a success, by what is shown. */
+const OWN_ANSWERS: Readonly<Record<string, { byToken: number; byCookie: number }>> = {
+  "POST /auth/socket-token": { byToken: 403, byCookie: 200 },
+  "GET /api/my/tokens": { byToken: 403, byCookie: 200 },
+  "POST /api/my/tokens": { byToken: 403, byCookie: 201 },
+  "DELETE /api/my/tokens/:id": { byToken: 403, byCookie: 204 },
+  "POST /api/my/sign-out-everywhere": { byToken: 403, byCookie: 200 },
+  "PUT /api/sign-in-provider": { byToken: 403, byCookie: 200 },
+  "DELETE /api/sign-in-provider": { byToken: 403, byCookie: 204 },
+  ...OWN_PEOPLE_ANSWERS,
 };
 
 /** Headers that name things. */
@@ -174,11 +203,11 @@ describe("routes of tenants", () => {
   it("accept what is the caller's own", async () => {
     expect(tenantRoutes().length).toBeGreaterThan(8);
     for (const route of tenantRoutes()) {
-      if (route.path === "/auth/socket-token") continue;
-      const reply = await send(route, await targetOf(route), bodyOf(route).base());
-      expect(reply.status, `${nameOf(route)}: ${reply.text}`).toBeLessThan(300);
-      const named = await send(route, `/t/${stage.mine.slug}${await targetOf(route)}`, bodyOf(route).base());
-      expect(named.status, `${nameOf(route)}: ${named.text}`).toBeLessThan(300);
+      for (const prefix of ["", `/t/${stage.mine.slug}`]) {
+        const reply = await send(route, `${prefix}${await targetOf(route)}`, bodyOf(route).base());
+        const expected = OWN_ANSWERS[nameOf(route)]?.byToken ?? Math.min(reply.status, 299);
+        expect(reply.status, `${nameOf(route)}: ${reply.text}`).toBe(expected);
+      }
     }
   });
 
@@ -217,22 +246,25 @@ describe("routes of tenants", () => {
     for (const route of tenantRoutes()) {
       const target = await targetOf(route);
       const body = bodyOf(route).base();
-      const [own, theirs, nobodys] = await Promise.all(
-        [stage.mine.slug, pair.foreign, pair.absent].map(async (slug) => {
-          const hasBody = body !== undefined && route.method !== "GET";
-          const answer = await fetch(`${stage.world.url}/t/${slug}${target}`, {
-            method: route.method,
-            headers: {
-              cookie,
-              origin: stage.world.url,
-              ...(hasBody ? { "content-type": "application/json" } : {}),
-            },
-            ...(hasBody ? { body: JSON.stringify(body) } : {}),
-          });
-          return { ok: answer.ok, code: "", status: answer.status, text: await answer.text() };
-        }),
-      );
-      expect(own?.status, nameOf(route)).toBeLessThan(300);
+      const inTenant = async (slug: string) => {
+        const hasBody = body !== undefined && route.method !== "GET";
+        const answer = await fetch(`${stage.world.url}/t/${slug}${target}`, {
+          method: route.method,
+          headers: {
+            cookie,
+            origin: stage.world.url,
+            ...(hasBody ? { "content-type": "application/json" } : {}),
+          },
+          ...(hasBody ? { body: JSON.stringify(body) } : {}),
+        });
+        return { ok: answer.ok, code: "", status: answer.status, text: await answer.text() };
+      };
+      const [theirs, nobodys] = await Promise.all([pair.foreign, pair.absent].map(inTenant));
+      // The last, since it may end the cookie's session.
+      const own = await inTenant(stage.mine.slug);
+      if (nameOf(route) === "POST /api/my/sign-out-everywhere") cookie = await signIn(stage);
+      const expected = OWN_ANSWERS[nameOf(route)]?.byCookie ?? Math.min(own?.status ?? 0, 299);
+      expect(own?.status, `${nameOf(route)}: ${own?.text}`).toBe(expected);
       expect(theirs?.status).toBe(404);
       same(theirs as Reply, nobodys as Reply, pair, nameOf(route));
     }

@@ -51,7 +51,7 @@ function printTables(file: string, label: string, tenantId: string | null): Reco
 
 /** A row without when its owner was last seen: that is the owner's own doing. */
 function textOf(row: unknown): string {
-  return JSON.stringify({ ...(row as object), last_used_at_ms: undefined });
+  return JSON.stringify({ ...(row as object), last_used_at_ms: undefined, last_seen_at_ms: undefined });
 }
 
 function printFiles(directory: string): Record<string, string> {

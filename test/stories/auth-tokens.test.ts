@@ -61,7 +61,7 @@ describe("an API token", () => {
     await world.auth.tokens.revoke(acme.id, revoked.token.id);
     const gamma = await world.tenants.create({ slug: "gamma" });
     const suspended = await world.auth.tokens.create(gamma.id, { name: "s", role: "owner", maker: machine });
-    await world.tenants.setStatus(gamma.id, "suspended");
+    await world.tenants.suspend(gamma.id);
     await world.auth.authenticator.fromBearer(expiring.secret, "192.0.2.1");
     world.clock.pass(60_000);
     const refusals = [];
@@ -83,7 +83,7 @@ describe("an API token", () => {
     }
     expect(new Set(refusals.map((found) => JSON.stringify(found))).size).toBe(1);
     expect(refusals[0]).toEqual(["unauthenticated", "The token is not valid.", undefined]);
-    await world.tenants.setStatus(gamma.id, "active");
+    await world.tenants.resume(gamma.id);
     await world.auth.authenticator.fromBearer(suspended.secret, "192.0.2.1");
   });
 
@@ -201,7 +201,7 @@ describe("a revocation", () => {
     const again = await world.auth.tokens.create(delta.id, { name: "t2", role: "admin", maker: machine });
     const second = (await elsewhere.authenticator.fromBearer(again.secret, "192.0.2.1")).principal;
     expect(await elsewhere.authenticator.isLive(second)).toBe(true);
-    await world.tenants.setStatus(delta.id, "suspended");
+    await world.tenants.suspend(delta.id);
     world.clock.pass(500);
     expect(await elsewhere.authenticator.isLive(second)).toBe(false);
     expect(await elsewhere.authenticator.isLive(bystander)).toBe(true);
@@ -235,5 +235,39 @@ describe("a revocation", () => {
     expect(await world.auth.authenticator.isLive(principal)).toBe(true);
     world.clock.pass(10_000);
     expect(await world.auth.authenticator.isLive(principal)).toBe(false);
+  });
+});
+
+describe("work that is taken up again", () => {
+  it("is that of whoever began it, as they and what they began it with are now", async () => {
+    const { authenticator, tokens } = world.auth;
+    const ann = await person("Ann", "member");
+    const limits = { agents: ["helper"] };
+    const { token } = await tokens.create(acme.id, {
+      name: "w",
+      role: "member",
+      maker: machine,
+      userId: ann.id,
+      limits,
+    });
+    const by = { kind: "api_token", id: token.id } as const;
+    const found = await authenticator.workPrincipal(acme.id, ann.id, by);
+    expect(found).toMatchObject({ userId: ann.id, role: "member", credential: by });
+    expect([...(found?.agents ?? [])]).toEqual(["helper"]);
+    expect(await authenticator.workPrincipal(beta.id, ann.id, by)).toBeUndefined();
+    await tokens.revoke(acme.id, token.id);
+    expect(await authenticator.workPrincipal(acme.id, ann.id, by)).toBeUndefined();
+    // Rows of earlier versions name the person alone.
+    const legacy = await authenticator.workPrincipal(acme.id, ann.id, undefined);
+    expect(legacy).toMatchObject({ userId: ann.id, role: "member" });
+    await world.auth.feed.refresh(0);
+    expect(await authenticator.mayGoOn(legacy!)).toBe(true);
+    await world.auth.members.setRole(acme.id, ann.id, "readonly");
+    await world.auth.feed.refresh(0);
+    expect(await authenticator.mayGoOn(legacy!)).toBe(false);
+    expect(await authenticator.workPrincipal(acme.id, ann.id, undefined)).toBeUndefined();
+    const service = await tokens.create(acme.id, { name: "bot", role: "member", maker: machine });
+    const bot = service.token.id as typeof ann.id;
+    expect(await authenticator.workPrincipal(acme.id, bot, undefined)).toMatchObject({ userId: bot });
   });
 });

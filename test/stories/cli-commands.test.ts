@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { recordTenantAct } from "#src/audit/tenant-acts.ts";
 import { makeAuth } from "#src/auth/auth.ts";
 import { systemClock } from "#src/kernel/clock.ts";
 import { SqliteDatabases } from "#src/storage/database.sqlite.ts";
@@ -61,7 +62,7 @@ async function asServer<T>(
   const databases = new SqliteDatabases({ migrationsDirectory: MIGRATIONS });
   try {
     const control = databases.open("control", join(stateDir, "control.db"), "control");
-    const tenants = new Tenants(control, systemClock);
+    const tenants = new Tenants(control, systemClock, recordTenantAct);
     const masterKey = await loadMasterKey(join(stateDir, "master-key"));
     return await work(makeAuth({ control, tenants, clock: systemClock, masterKey }), tenants);
   } finally {
@@ -164,6 +165,36 @@ describe("creel login-link", () => {
   });
 });
 
+describe("creel invite", () => {
+  it("prints a link that lets one person in, as what it says, and nobody without the address it is for", async () => {
+    const link = (await ok("invite", "--tenant", "acme", "--role", "member", "--note", "Hi")).trim();
+    expect(link).toMatch(/^http:\/\/127\.0\.0\.1:18789\/join#invite=[A-Za-z0-9_-]{43}$/);
+    const tied = await json(
+      "invite",
+      "--tenant",
+      "acme",
+      "--role",
+      "admin",
+      "--email",
+      "ann@x.example",
+      "--days",
+      "1",
+    );
+    expect(tied).toMatchObject({
+      invitation: { role: "admin", tie: { kind: "email", email: "ann@x.example" } },
+    });
+    await asServer(async (auth) => {
+      const { invitations } = auth.people;
+      expect(await invitations.look(link.split("#invite=")[1] ?? "")).toMatchObject({
+        ...{ role: "member", invitedBy: "Command line", needs: "none" },
+      });
+      expect(await invitations.look(String(tied["url"]).split("#invite=")[1] ?? "")).toMatchObject({
+        needs: "verified_email",
+      });
+    });
+  });
+});
+
 describe("a command called wrongly", () => {
   it.each([
     [["bogus"], /"bogus" is not a command/],
@@ -260,6 +291,7 @@ describe("creel help and version", () => {
       "migrate",
       "tenant create",
       "member add",
+      "invite",
       "token revoke",
       "login-link",
       "doctor",

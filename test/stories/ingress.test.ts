@@ -18,7 +18,7 @@ beforeAll(async () => {
   token = await world.token("acme");
   foreignToken = await world.token("beta");
   const sleepy = await world.app.tenants.getBySlug("sleepy");
-  await world.app.tenants.setStatus(sleepy.id, "suspended");
+  await world.app.tenants.suspend(sleepy.id);
 });
 
 afterAll(() => world.close());
@@ -418,14 +418,14 @@ describe("a tenant that is suspended", () => {
     const secret = await world.token("fleeting");
     const client = new SocketClient(world.wsUrl);
     await client.connect(secret);
-    await world.app.tenants.setStatus(id, "suspended");
+    await world.app.tenants.suspend(id);
     expect(await client.untilClosed(5_000)).toEqual({ code: 4001, reason: "access changed or revoked" });
     expect((await callByHttp(world.url, "/rpc/health", secret, {})).status).toBe(401);
     const again = new SocketClient(world.wsUrl);
     await expect(again.connect(secret)).rejects.toMatchObject({
       error: { details: { code: "AUTH_TOKEN_MISMATCH" } },
     });
-    await world.app.tenants.setStatus(id, "active");
+    await world.app.tenants.resume(id);
     expect((await callByHttp(world.url, "/rpc/health", secret, {})).status).toBe(200);
   });
 });

@@ -135,6 +135,8 @@ export class AgentWorld {
       slug,
       displayName: slug,
       hosts: [],
+      readOnlyUntilMs: null,
+      deleteAfterMs: null,
       status: "active",
       plan: "free",
       timeZone: "Asia/Shanghai",

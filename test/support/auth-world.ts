@@ -5,6 +5,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { recordTenantAct } from "#src/audit/tenant-acts.ts";
 import { type Auth, makeAuth } from "#src/auth/auth.ts";
 import type { AttemptLimits } from "#src/auth/guard/attempts.ts";
 import type { Clock } from "#src/kernel/clock.ts";
@@ -76,7 +77,7 @@ export async function startAuthWorld(attemptLimits: AttemptLimits = ENDLESS): Pr
   });
   const control = databases.open("control", join(directory, "control.db"), "control");
   const clock = new ManualClock();
-  const tenants = new Tenants(control, clock);
+  const tenants = new Tenants(control, clock, recordTenantAct);
   const masterKey = randomBytes(32);
   const another = () => makeAuth({ control, tenants, clock, masterKey, attemptLimits });
   return {

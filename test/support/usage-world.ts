@@ -81,6 +81,8 @@ function makeScope(door: TenantDoor, slug: string, timeZone: string, createdAtMs
     slug,
     displayName: slug,
     hosts: [],
+    readOnlyUntilMs: null,
+    deleteAfterMs: null,
     status: "active",
     plan: "free",
     timeZone,
