@@ -1,43 +1,23 @@
 /** The doors of the Control UI: sign-in, the choice of organization, one organization. Owns: the top routes. Refuses to know: pages. */
-import { useEffect } from "react";
+import { lazy, Suspense, useEffect } from "react";
 import { Redirect, Route, Switch } from "wouter";
-import { TenantProvider } from "./gateway/tenant-context.tsx";
-import { type Account, useAccount } from "./http/account.ts";
+import { useAccount } from "./http/account.ts";
 import { useSpeech, useWords } from "./i18n/words-context.tsx";
-import { Button } from "./parts/button.tsx";
-import { Empty, Problem, Skeleton } from "./parts/states.tsx";
+import { Problem, Skeleton } from "./parts/states.tsx";
 import { decodePart } from "./sessions/session-key.ts";
-import { TenantShell } from "./shell/tenant-shell.tsx";
+import type { AddressWords } from "./sign-in/address-words.ts";
 import { FrontDoor } from "./sign-in/front-door.tsx";
+import { JoinPage } from "./sign-in/join-page.tsx";
+import { AskToJoinPage, NewTenantPage } from "./sign-in/new-tenant-page.tsx";
 import { SignInPage } from "./sign-in/sign-in-page.tsx";
-import { rememberTenant, TenantPicker } from "./sign-in/tenant-picker.tsx";
+import { TenantDoor } from "./sign-in/tenant-door.tsx";
+import { TenantPicker } from "./sign-in/tenant-picker.tsx";
 
-function TenantDoor(props: { slug: string; account: Account }) {
-  const words = useWords();
-  const tenant = props.account.tenants.find((other) => other.slug === props.slug);
-  useEffect(() => {
-    if (tenant) rememberTenant(tenant.slug);
-  }, [tenant]);
-  if (!tenant) {
-    return (
-      <FrontDoor>
-        <Empty level={1} title={words.link.noTenantTitle} hint={words.link.noTenantHint(props.slug)}>
-          <Button tone="primary" onClick={() => location.assign("/")}>
-            {words.link.goHome}
-          </Button>
-        </Empty>
-      </FrontDoor>
-    );
-  }
-  return (
-    <TenantProvider key={tenant.slug} tenant={tenant} account={props.account}>
-      <TenantShell />
-    </TenantProvider>
-  );
-}
+const AccountPage = lazy(() => import("./account/account-page.tsx"));
+const OperatorShell = lazy(() => import("./operator/operator-shell.tsx"));
 
 /** Everything that needs to know who is signed in. */
-function Inside() {
+function Inside(props: { invite: string | undefined }) {
   const words = useWords();
   const { setLanguage } = useSpeech();
   const account = useAccount();
@@ -62,7 +42,8 @@ function Inside() {
     );
   }
   const known = account.data;
-  if (!known) return <SignInPage token={undefined} />;
+  if (location.pathname === "/join") return <JoinPage secret={props.invite} account={known} />;
+  if (!known) return <SignInPage returnTo={`${location.pathname}${location.search}`} />;
   return (
     <Switch>
       <Route path="/t/:slug" nest>
@@ -70,6 +51,22 @@ function Inside() {
       </Route>
       <Route path="/">
         <TenantPicker account={known} />
+      </Route>
+      <Route path="/new">
+        <NewTenantPage allowed={known.canCreateTenant} />
+      </Route>
+      <Route path="/account">
+        <Suspense fallback={null}>
+          <AccountPage account={known} />
+        </Suspense>
+      </Route>
+      <Route path="/operator" nest>
+        <Suspense fallback={null}>
+          <OperatorShell account={known} />
+        </Suspense>
+      </Route>
+      <Route path="/ask">
+        <AskToJoinPage />
       </Route>
       <Route>
         <Redirect to="/" />
@@ -79,14 +76,18 @@ function Inside() {
 }
 
 /** The whole Control UI. */
-export function App(props: { linkToken: string | undefined }) {
+export function App(props: { address: AddressWords }) {
   return (
     <Switch>
       <Route path="/login">
-        <SignInPage token={props.linkToken} />
+        <SignInPage
+          token={props.address.link}
+          problem={props.address.problem}
+          returnTo={props.address.invite === undefined ? undefined : "/join"}
+        />
       </Route>
       <Route>
-        <Inside />
+        <Inside invite={props.address.invite} />
       </Route>
     </Switch>
   );

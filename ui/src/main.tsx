@@ -9,9 +9,9 @@ import { App } from "./app.tsx";
 import { WordsProvider } from "./i18n/words-context.tsx";
 import { ToastProvider } from "./parts/toasts.tsx";
 import { applyTheme, currentTheme } from "./settings/theme.ts";
-import { takeLinkToken } from "./sign-in/sign-in-page.tsx";
+import { takeAddressWords } from "./sign-in/address-words.ts";
 
-const linkToken = takeLinkToken();
+const address = takeAddressWords();
 applyTheme(currentTheme());
 
 const queries = new QueryClient({
@@ -27,7 +27,7 @@ createRoot(root).render(
         <Tooltip.Provider>
           <ToastProvider>
             <StepUpProvider>
-              <App linkToken={linkToken} />
+              <App address={address} />
             </StepUpProvider>
           </ToastProvider>
         </Tooltip.Provider>

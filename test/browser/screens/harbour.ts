@@ -14,6 +14,7 @@ import { startApp, type TestApp } from "../../support/start-app.ts";
 import { modelInput, toolInput } from "../../support/usage-world.ts";
 import { QUESTIONS, STORIES } from "./stories.ts";
 import { startStoryModel } from "./story-model.ts";
+import { fillTown, type Townspeople } from "./townspeople.ts";
 
 /** Whoever looks at a page; `owner` and `member` and `reader` are people of the first tenant. */
 export type Who = "owner" | "member" | "reader" | "lonely" | "nobody";
@@ -25,11 +26,15 @@ export interface Harbour {
   link(who: Exclude<Who, "nobody">): Promise<string>;
   /** A link that was used before. */
   usedLink: string;
+  town: Townspeople;
+  /** An empty conversation with the model on loopback; its name is the end of its key. */
+  conversation(name: string): Promise<void>;
   close(): Promise<void>;
 }
 
 const DAY_MS = 86_400_000;
 const FIRST = "home";
+const TOLD_BY = "harbour/deep-water-70b";
 
 type Call = (method: string, params: unknown) => Promise<Record<string, unknown>>;
 
@@ -42,6 +47,7 @@ export async function openHarbour(ui: string): Promise<Harbour> {
     app: { uiDirectory: ui, clock },
     config: {
       egressAllowPrivate: ["127.0.0.1"],
+      signInProviders: SIGN_IN,
       providers: { harbour: { baseUrl: model.baseUrl, apiKey: "key-of-the-operator", models: MODELS } },
     },
   });
@@ -55,6 +61,7 @@ export async function openHarbour(ui: string): Promise<Harbour> {
   await fillConversations(call, setBack);
   setBack(0);
   await fillUsage(app, clock, people.owner);
+  const town = await fillTown(app, people.owner);
   const link = async (who: Exclude<Who, "nobody">) => {
     const home = await app.tenant(FIRST);
     return `${app.url}/login#link=${await app.app.auth.links.create(people[who], home.id)}`;
@@ -70,12 +77,36 @@ export async function openHarbour(ui: string): Promise<Harbour> {
     app,
     link,
     usedLink,
+    town,
+    async conversation(name) {
+      await call("sessions.create", { key: `agent:main:${name}`, model: TOLD_BY });
+    },
     async close() {
       await app.close();
       await model.close();
     },
   };
 }
+
+/** Places to sign in at; nobody signs in at them here, so that none needs to be there. */
+const SIGN_IN = Object.fromEntries(
+  [
+    ["mcpmarket", "mcpmarket", "key"],
+    ["wechat", "微信", "wechat"],
+    ["github", "GitHub", "github"],
+  ].map(([id = "", label = "", icon]) => [
+    id,
+    {
+      ...{
+        issuer: `http://127.0.0.1:9/${id}`,
+        clientId: "creel",
+        clientSecret: "not-a-secret-0123456789",
+        label,
+      },
+      ...{ icon: icon as "key" | "wechat" | "github", trustEmail: false },
+    },
+  ]),
+);
 
 const MODELS = [
   {
@@ -115,7 +146,7 @@ async function fillPeople(
   for (const [slug, displayName, role] of others) {
     const tenant = await tenants.create({ slug, displayName });
     await auth.members.add(tenant.id, owner, role);
-    if (slug === "old-pier") await tenants.setStatus(tenant.id, "suspended");
+    if (slug === "old-pier") await tenants.suspend(tenant.id);
   }
   await app.tenant("not-yours");
   const tokens: [string, Role, number | null][] = [
@@ -152,9 +183,14 @@ async function callerOf(app: TestApp): Promise<Call> {
       { id: "qwen-plus", name: "Qwen Plus", contextWindow: 131_072, maxTokens: 8_192 },
     ],
   };
-  const put = `${app.url}/t/${FIRST}/api/providers/qwen`;
-  const saved = await fetch(put, { method: "PUT", headers, body: JSON.stringify(provider) });
-  if (!saved.ok) throw new Error(`saving a provider answered ${saved.status} ${await saved.text()}`);
+  const change = async (method: string, path: string, body: unknown) => {
+    const url = `${app.url}/t/${FIRST}/api/${path}`;
+    const answer = await fetch(url, { method, headers, body: JSON.stringify(body) });
+    if (!answer.ok) throw new Error(`${method} ${path} answered ${answer.status} ${await answer.text()}`);
+  };
+  await change("PUT", "providers/qwen", provider);
+  // A tenant without a name of its own asks its owner for one before anything else.
+  await change("PATCH", "tenant", { displayName: "Home" });
   return async (method, params) => {
     const url = `${app.url}/rpc/${method}`;
     const response = await fetch(url, { method: "POST", headers, body: JSON.stringify(params) });
@@ -165,8 +201,8 @@ async function callerOf(app: TestApp): Promise<Call> {
 }
 
 async function fillAgents(app: TestApp, call: Call): Promise<void> {
-  await call("agents.create", { name: "Net mender", emoji: "🕸️", tools: ["workspace_read"] });
-  await call("agents.create", { name: "码头助手", emoji: "⚓", model: "harbour/deep-water-70b" });
+  await call("agents.create", { name: "Net mender", tools: ["workspace_read"] });
+  await call("agents.create", { name: "码头助手", emoji: "⚓", model: TOLD_BY });
   await call("agents.create", { name: "Tide watch for the northern harbours and outer islands", tools: [] });
   const workspace = app.app.door.scope(await app.tenant(FIRST)).workspaceDirectory("main" as never);
   await mkdir(join(workspace, "landings"), { recursive: true });
@@ -174,7 +210,10 @@ async function fillAgents(app: TestApp, call: Call): Promise<void> {
     join(workspace, "landings", "week-47.csv"),
     "boat,kilograms\nAurora,13050\nSea Lavender,6900\n",
   );
-  await writeFile(join(workspace, "tide-table-for-the-northern-harbours-2026-second-half.txt"), "high 06:12\n");
+  await writeFile(
+    join(workspace, "tide-table-for-the-northern-harbours-2026-second-half.txt"),
+    "high 06:12\n",
+  );
   await writeFile(join(workspace, "basket.bin"), Buffer.from([0, 1, 2, 255, 254]));
 }
 
@@ -198,7 +237,7 @@ async function fillConversations(call: Call, setBack: (days: number) => void): P
   for (const [days, name, message, told] of CONVERSATIONS) {
     setBack(days);
     const key = `agent:main:${name}`;
-    if (told) await call("sessions.patch", { key, model: "harbour/deep-water-70b" });
+    if (told) await call("sessions.create", { key, model: TOLD_BY });
     const turn = { message, sessionKey: key, idempotencyKey: `${name}-1` };
     await call("agent", turn).catch((error: unknown) => {
       if (!name.startsWith("fails")) throw error;

@@ -2,7 +2,7 @@
  * Proving once more who one is, where the server asks for it. Owns: the dialog and the way back to the page.
  * Refuses to know: what it was asked for.
  */
-import { createContext, type ReactNode, useContext, useState } from "react";
+import { createContext, type ReactNode, useContext, useMemo, useState } from "react";
 import { beginSignIn, findOwnAccount, type SignInProvider } from "../http/identity.ts";
 import { HttpFailure } from "../http/request.ts";
 import { useWords } from "../i18n/words-context.tsx";
@@ -14,11 +14,32 @@ import { CommandLine } from "../sign-in/front-door.tsx";
 /** Runs an act; when the server wants a fresh proof, asks for it, and the act counts as not done (it throws). */
 export type Guard = <T>(act: () => Promise<T>) => Promise<T>;
 
-const StepUpContext = createContext<Guard>((act) => act());
+interface StepUp {
+  guard: Guard;
+  ask: () => void;
+}
+
+/** How long the server takes a proof for fresh, less what filling in a form takes. */
+const FRESH_MS = 3 * 60_000;
+
+const StepUpContext = createContext<StepUp>({ guard: (act) => act(), ask: () => undefined });
 
 /** The guard of this page. */
 export function useStepUp(): Guard {
-  return useContext(StepUpContext);
+  return useContext(StepUpContext).guard;
+}
+
+/**
+ * For forms: whether a proof of that time is still fresh; asks for a new one when not. The way to a provider and back
+ * loses what was typed, so it comes before the form.
+ */
+export function useFreshProof(): (provedAtMs: number) => boolean {
+  const { ask } = useContext(StepUpContext);
+  return (provedAtMs) => {
+    if (Date.now() - provedAtMs < FRESH_MS) return true;
+    ask();
+    return false;
+  };
 }
 
 interface Ways {
@@ -27,7 +48,8 @@ interface Ways {
 
 async function findWays(): Promise<Ways> {
   const { identities } = await findOwnAccount();
-  return { providers: identities.map(({ provider, label, icon }) => ({ id: provider, label, icon })) };
+  const byId = new Map(identities.map(({ provider, label, icon }) => [provider, { label, icon }]));
+  return { providers: [...byId].map(([id, looks]) => ({ id, ...looks })) };
 }
 
 function StepUpDialog(props: { open: boolean; ways: Ways | undefined; onClose: () => void }) {
@@ -70,19 +92,23 @@ function StepUpDialog(props: { open: boolean; ways: Ways | undefined; onClose: (
 export function StepUpProvider(props: { children: ReactNode }) {
   const [open, setOpen] = useState(false);
   const [ways, setWays] = useState<Ways>();
-  const guard: Guard = async (act) => {
-    try {
-      return await act();
-    } catch (error) {
-      if (error instanceof HttpFailure && error.code === "step_up_required") {
-        setOpen(true);
-        findWays().then(setWays, () => setWays({ providers: [] }));
+  const value = useMemo<StepUp>(() => {
+    const ask = () => {
+      setOpen(true);
+      findWays().then(setWays, () => setWays({ providers: [] }));
+    };
+    const guard: Guard = async (act) => {
+      try {
+        return await act();
+      } catch (error) {
+        if (error instanceof HttpFailure && error.code === "step_up_required") ask();
+        throw error;
       }
-      throw error;
-    }
-  };
+    };
+    return { guard, ask };
+  }, []);
   return (
-    <StepUpContext value={guard}>
+    <StepUpContext value={value}>
       {props.children}
       <StepUpDialog open={open} ways={ways} onClose={() => setOpen(false)} />
     </StepUpContext>

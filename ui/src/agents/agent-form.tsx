@@ -57,13 +57,15 @@ function ToolChoice(props: {
           <label className="quick flex cursor-pointer items-start gap-3 rounded-medium p-2 hover:bg-hover">
             <input
               type="checkbox"
-              className="mt-0.5 size-4 accent-accent"
+              className="mt-0.5 size-4 shrink-0 accent-accent"
               checked={props.allowed.has(tool.id)}
               onChange={() => toggle(tool.id)}
             />
             <span className="grid min-w-0">
               <span className="font-mono text-s">{tool.id}</span>
-              {tool.description ? <span className="text-xs text-ink-3">{tool.description}</span> : null}
+              <span className="text-xs text-ink-3">
+                {words.agents.toolHints[tool.id] ?? tool.description ?? ""}
+              </span>
             </span>
           </label>
         </li>

@@ -33,7 +33,7 @@ function AgentCard(props: { agent: AgentRow; agents: AgentRow[]; isDefault: bool
         className="quick flex items-center gap-4 rounded-large border border-line bg-card p-4 shadow-1 hover:border-accent"
       >
         <Plate name={agent.identity?.emoji ?? name} size={44} />
-        <span className="grid min-w-0 flex-1 gap-0.5">
+        <span className="grid min-w-0 flex-1 grid-cols-1 gap-0.5">
           <span className="flex items-center gap-2">
             <span className="truncate text-l font-semibold">{name}</span>
             {props.isDefault ? <Badge tone="accent">{words.agents.isDefault}</Badge> : null}
@@ -50,7 +50,7 @@ function AgentList(props: { answer: AgentsAnswer }) {
   const { agents, defaultId } = props.answer;
   if (agents.length === 0) return <Empty icon={<Bot size={28} aria-hidden />} title={words.agents.empty} />;
   return (
-    <ul className="grid gap-3 md:grid-cols-2">
+    <ul className="grid grid-cols-1 gap-3 md:grid-cols-2">
       {agents.map((agent) => (
         <AgentCard key={agent.id} agent={agent} agents={agents} isDefault={agent.id === defaultId} />
       ))}

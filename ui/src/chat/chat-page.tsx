@@ -1,17 +1,21 @@
 /** A conversation page, new or known. Owns: which session is shown and the keys of the page. Refuses to know: the parts' insides. */
+
+import { BookOpen } from "lucide-react";
 import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { Link, useLocation } from "wouter";
 import type { Attachment } from "../composer/attachments.ts";
 import { Composer } from "../composer/composer.tsx";
 import { AgentMenu, agentName, ModelMenu } from "../composer/model-menu.tsx";
-import { useLink, useScope, useTenant } from "../gateway/tenant-context.tsx";
+import { useLink, useMayWrite, useScope, useTenant } from "../gateway/tenant-context.tsx";
 import { useAgents, useModels } from "../gateway/use-call.ts";
 import { DEMO_PROVIDER } from "../gateway/wire.ts";
 import { useWords } from "../i18n/words-context.tsx";
+import { Button } from "../parts/button.tsx";
 import { Mark } from "../parts/mark.tsx";
 import { Empty, Problem, Skeleton } from "../parts/states.tsx";
 import { useToast } from "../parts/toasts.tsx";
 import { joinKey, newSessionKey, sessionPath, titleOf } from "../sessions/session-key.ts";
+import { useSidebar } from "../shell/sidebar-state.tsx";
 import { TopBar } from "../shell/top-bar.tsx";
 import { useTitle } from "../shell/use-title.ts";
 import type { ChatRoom, RoomState } from "./chat-room.ts";
@@ -142,9 +146,7 @@ function RoomPage(props: RoomPageProps) {
   const words = useWords();
   const { slug } = useTenant();
   const state = useRoom(room);
-  const ready = useLink().phase === "ready";
-  // Before the first hello nobody knows the scopes; the composer is open so that words are not lost, sending waits.
-  const mayWrite = useScope("operator.write") || !ready;
+  const mayWrite = useMayWrite();
   const mayAdmin = useScope("operator.admin");
   const agents = useAgents().data?.agents;
   const fieldRef = useRef<HTMLTextAreaElement | null>(null);
@@ -170,7 +172,7 @@ function RoomPage(props: RoomPageProps) {
     <div className="flex h-full min-h-0 flex-col">
       <TopBar {...(fresh ? {} : { title })} badge={demo && !fresh} />
       {fresh ? (
-        <div className="grid min-h-0 flex-1 content-center overflow-y-auto py-6">
+        <div className="grid min-h-0 flex-1 content-center-safe overflow-y-auto py-6">
           <Greeting demo={demo} mayAdmin={mayAdmin} onStart={onEdit} />
         </div>
       ) : (
@@ -222,8 +224,36 @@ export function KnownChatPage(props: { agentId: string; session: string }) {
   return <RoomPage key={key} room={room} agentId={props.agentId} />;
 }
 
+/** For those who may only read: there is nothing to begin, so they are shown the way to what is there. */
+function ReaderPage() {
+  const words = useWords();
+  const { setOpen } = useSidebar();
+  useTitle(undefined);
+  return (
+    <div className="flex h-full min-h-0 flex-col">
+      <TopBar />
+      <div className="grid flex-1 content-center pb-16">
+        <Empty
+          level={1}
+          icon={<BookOpen size={28} aria-hidden />}
+          title={words.reader.title}
+          hint={words.reader.hint}
+        >
+          <Button className="lg:hidden" onClick={() => setOpen(true)}>
+            {words.reader.open}
+          </Button>
+        </Empty>
+      </div>
+    </div>
+  );
+}
+
 /** A conversation that begins with the first message. */
 export function NewChatPage() {
+  return useMayWrite() ? <BeginPage /> : <ReaderPage />;
+}
+
+function BeginPage() {
   const { rooms } = useTenant();
   const { defaultAgentId } = useLink();
   const asked = new URLSearchParams(location.search).get("agent");

@@ -1,5 +1,5 @@
 /** One block of the conversation: a person's message or an answer. Owns: its looks and its actions. Refuses to know: the server. */
-import { CircleAlert, PencilLine, RotateCcw } from "lucide-react";
+import { ChevronRight, CircleAlert, PencilLine, RotateCcw } from "lucide-react";
 import { memo, type ReactNode } from "react";
 import { FileNames } from "../composer/attachment-tray.tsx";
 import { DEMO_PROVIDER } from "../gateway/wire.ts";
@@ -10,6 +10,7 @@ import { Badge } from "../parts/badge.tsx";
 import { Button, IconButton } from "../parts/button.tsx";
 import { CopyButton } from "../parts/copy-button.tsx";
 import type { Turn, TurnPart } from "./fold-transcript.ts";
+import { failureText } from "./run-failure.ts";
 import { ToolLine } from "./tool-line.tsx";
 
 type UserTurn = Extract<Turn, { kind: "user" }>;
@@ -41,7 +42,7 @@ function Clock(props: { atMs: number }) {
   const date = new Date(props.atMs);
   return (
     <time dateTime={date.toISOString()} title={formats.dayTime(date)} className="px-1 text-xs text-ink-3">
-      {formats.clock(date)}
+      {formats.moment(date)}
     </time>
   );
 }
@@ -88,8 +89,15 @@ export function Parts(props: { parts: readonly TurnPart[]; growing?: boolean }) 
     if (part.kind === "text")
       return <Markdown key={key} text={part.text} growing={props.growing === true && last} />;
     return (
-      <details key={key} className="rounded-medium text-s text-ink-2">
-        <summary className="px-2 py-2 hover:text-ink">{words.chat.thought}</summary>
+      <details key={key} className="group/thought my-1 rounded-medium text-s text-ink-2">
+        <summary className="quick flex min-h-9 list-none items-center gap-2 rounded-medium px-2 hover:bg-hover hover:text-ink [&::-webkit-details-marker]:hidden">
+          <ChevronRight
+            size={14}
+            aria-hidden
+            className="quick shrink-0 text-ink-3 group-open/thought:rotate-90"
+          />
+          {words.chat.thought}
+        </summary>
         <p className="border-l-2 border-line-strong px-4 whitespace-pre-wrap">{part.text}</p>
       </details>
     );
@@ -102,12 +110,12 @@ export function RunFailure(props: { text: string; onAgain: (() => void) | undefi
   return (
     <div
       role="alert"
-      className="flex items-start gap-3 rounded-medium border border-danger/30 bg-danger-soft p-3 text-s"
+      className="flex flex-wrap items-start gap-3 rounded-medium border border-danger/30 bg-danger-soft p-3 text-s"
     >
       <CircleAlert size={18} aria-hidden className="mt-px shrink-0 text-danger" />
-      <div className="grid min-w-0 flex-1 gap-1">
+      <div className="grid min-w-48 flex-1 gap-1">
         <p className="font-semibold">{words.chat.runFailed}</p>
-        <p className="break-words text-ink-2">{props.text}</p>
+        <p className="break-words text-ink-2">{failureText(props.text, words)}</p>
       </div>
       {props.onAgain ? (
         <Button small onClick={props.onAgain}>

@@ -60,7 +60,7 @@ function Chip(props: { item: Attachment; onRemove: () => void }) {
           className="size-9 rounded-small object-cover"
         />
       ) : (
-        <FileText size={18} aria-hidden className="mx-1.5 text-ink-3" />
+        <FileText size={18} aria-hidden className="mx-1.5 shrink-0 text-ink-3" />
       )}
       <span className="min-w-0 truncate text-s">{item.fileName}</span>
       <IconButton bare small label={words.chat.removeFile(item.fileName)} onClick={props.onRemove}>

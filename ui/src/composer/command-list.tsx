@@ -25,6 +25,7 @@ const SHOWN = 7;
 
 /** Commands that fit a text beginning with a slash. */
 export function useCommandMatches(agentId: string, text: string): CommandMatches {
+  const words = useWords();
   const typing = /^\/\S*$/.test(text);
   const [active, setActive] = useState(0);
   const [closedFor, setClosedFor] = useState<string>();
@@ -35,7 +36,7 @@ export function useCommandMatches(agentId: string, text: string): CommandMatches
   );
   const all = (data?.commands ?? []).map((command) => ({
     text: command.textAliases?.[0] ?? `/${command.name}`,
-    description: command.description ?? "",
+    description: words.chat.commandHints[command.name] ?? command.description ?? "",
   }));
   const wanted = text.toLowerCase();
   const matches =
@@ -66,7 +67,7 @@ export function CommandList(props: { matches: CommandMatches; onPick: (command: 
   return (
     <ul
       aria-label={words.chat.commands}
-      className="rise absolute inset-x-3 bottom-full z-20 mb-2 rounded-medium border border-line bg-card p-1 shadow-3 sm:inset-x-6"
+      className="rise absolute inset-x-3 hidden group-has-[textarea:focus]/composer:block bottom-full z-20 mb-2 rounded-medium border border-line bg-card p-1 shadow-3 sm:inset-x-6"
     >
       {matches.map((match, index) => (
         <li key={match.text}>
@@ -77,7 +78,7 @@ export function CommandList(props: { matches: CommandMatches; onPick: (command: 
             onClick={() => props.onPick(match.text)}
             className={`flex min-h-9 w-full items-center gap-3 rounded-small px-3 text-left text-s ${index === active ? "bg-hover" : "hover:bg-hover"}`}
           >
-            <span className="font-mono font-medium text-accent">{match.text}</span>
+            <span className="min-w-16 shrink-0 font-mono font-medium text-accent">{match.text}</span>
             <span className="truncate text-ink-2">{match.description}</span>
           </button>
         </li>

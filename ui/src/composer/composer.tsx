@@ -119,7 +119,7 @@ export function Composer(props: ComposerProps) {
     }
   };
   return (
-    <div className="no-print relative mx-auto w-full max-w-(--column) px-3 pb-[max(12px,env(safe-area-inset-bottom))] sm:px-6">
+    <div className="no-print group/composer relative mx-auto w-full max-w-(--column) px-3 pb-[max(12px,env(safe-area-inset-bottom))] sm:px-6">
       <CommandList matches={commands} onPick={(command) => write(`${command} `)} />
       {/* biome-ignore lint/a11y/noStaticElementInteractions: dropping files has the button below as its equal */}
       <div

@@ -54,7 +54,7 @@ export function ModelMenu(props: ModelMenuProps) {
           detail={`${model.provider}${model.contextWindow ? ` · ${formats.compact(model.contextWindow)}` : ""}`}
           onSelect={() => props.onPick(model)}
         >
-          {modelName(model, model.id)}
+          {model.provider === DEMO_PROVIDER ? words.chat.demoBadge : modelName(model, model.id)}
         </MenuItem>
       ))}
     </Menu>

@@ -1,7 +1,8 @@
 /** What every page of a tenant can reach: its connection, rights and rooms. Owns: the React context. Refuses to know: layout. */
+import { useQueryClient } from "@tanstack/react-query";
 import { createContext, type ReactNode, useContext, useEffect, useMemo, useSyncExternalStore } from "react";
 import { ChatRooms } from "../chat/chat-rooms.ts";
-import type { Account, Tenant } from "../http/account.ts";
+import { ACCOUNT_KEY, type Account, type Tenant } from "../http/account.ts";
 import { SessionShelf } from "../sessions/session-shelf.ts";
 import { type LinkState, TenantConnection } from "./connection.ts";
 
@@ -37,9 +38,16 @@ export function useScope(scope: "operator.admin" | "operator.write" | "operator.
   return scope === "operator.read" && scopes.includes("operator.write");
 }
 
+/** Whether the reader may write; until the first hello nobody knows, and words must not be lost, so then yes. */
+export function useMayWrite(): boolean {
+  const { phase } = useLink();
+  return useScope("operator.write") || phase !== "ready";
+}
+
 /** Opens the tenant's connection for as long as it is mounted. */
 export function TenantProvider(props: { tenant: Tenant; account: Account; children: ReactNode }) {
   const { tenant, account } = props;
+  const queries = useQueryClient();
   const parts = useMemo(() => {
     const connection = new TenantConnection(tenant.slug);
     return { connection, shelf: new SessionShelf(connection), rooms: new ChatRooms(connection) };
@@ -47,13 +55,20 @@ export function TenantProvider(props: { tenant: Tenant; account: Account; childr
   useEffect(() => {
     const closeShelf = parts.shelf.open();
     const closeRooms = parts.rooms.open();
+    let isFirst = true;
+    const closeReady = parts.connection.onReady(() => {
+      // A connection that was closed and came back may have another role.
+      if (!isFirst) void queries.invalidateQueries({ queryKey: ACCOUNT_KEY });
+      isFirst = false;
+    });
     parts.connection.start();
     return () => {
+      closeReady();
       closeShelf();
       closeRooms();
       parts.connection.stop();
     };
-  }, [parts]);
+  }, [parts, queries]);
   const world = useMemo(() => ({ slug: tenant.slug, tenant, account, ...parts }), [tenant, account, parts]);
   return <TenantContext value={world}>{props.children}</TenantContext>;
 }

@@ -42,21 +42,21 @@ function query(filter: AuditFilter & Record<string, unknown>): string {
     : `?${new URLSearchParams(pairs.map(([key, value]) => [key, String(value)]))}`;
 }
 
-/** A page of events, newest first. */
+/** A page of events, newest first; `before` is the `next` of the page above. */
 export function listAudit(
   slug: string | null,
   filter: AuditFilter,
-  after: string | null,
+  before: string | null,
 ): Promise<{ events: AuditEvent[]; next: string | null }> {
-  return requestJson("GET", auditPath(slug, query({ ...filter, after: after ?? undefined, limit: 50 })));
+  return requestJson("GET", auditPath(slug, query({ ...filter, before: before ?? undefined, limit: 50 })));
 }
 
 /** Checks the whole chain on the server. */
-export function verifyAudit(slug: string): Promise<AuditCheck> {
+export function verifyAudit(slug: string | null): Promise<AuditCheck> {
   return requestJson("GET", auditPath(slug, "/verify"));
 }
 
 /** Address of a download with the same filter. */
-export function exportAddress(slug: string, format: "jsonl" | "csv", filter: AuditFilter): string {
+export function exportAddress(slug: string | null, format: "jsonl" | "csv", filter: AuditFilter): string {
   return auditPath(slug, `/export${query({ ...filter, format })}`);
 }

@@ -53,13 +53,18 @@ export interface Device {
   deviceId: string;
   userId: string;
   displayName: string;
+  /** The name it was given here. */
   label: string | null;
+  /** The name it calls itself by. */
+  deviceName: string | null;
   clientId: string;
   platform: string | null;
   scopes: string[];
   createdAtMs: number;
   lastUsedAtMs: number | null;
   address: string | null;
+  /** Null when it came with a credential of its own instead of being let in. */
+  pairedAtMs: number | null;
 }
 
 /** A person's browser as the tenant's admin sees it. */
@@ -138,6 +143,21 @@ export function listCredentials(slug: string): Promise<{ sessions: TenantSession
 /** Takes a device's tokens away. */
 export function removeDevice(slug: string, deviceId: string): Promise<void> {
   return requestJson("DELETE", tenantPath(slug, `devices/${encodeURIComponent(deviceId)}`));
+}
+
+/** Devices that act for the reader in the tenant. */
+export async function listOwnDevices(slug: string): Promise<Device[]> {
+  return (await requestJson<{ devices: Device[] }>("GET", tenantPath(slug, "my/devices"))).devices;
+}
+
+/** Ends what one of the reader's own devices may do for them here. */
+export function removeOwnDevice(slug: string, deviceId: string): Promise<void> {
+  return requestJson("DELETE", tenantPath(slug, `my/devices/${encodeURIComponent(deviceId)}`));
+}
+
+/** Ends everything of the reader in every tenant: browsers, devices, tokens that act for them. */
+export function signOutEverywhere(slug: string): Promise<unknown> {
+  return requestJson("POST", tenantPath(slug, "my/sign-out-everywhere"));
 }
 
 /** One's own tokens in the tenant. */

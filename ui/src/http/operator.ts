@@ -15,7 +15,7 @@ export interface OperatedTenant {
   health: "ok" | "unavailable" | "unknown";
   readOnlyUntilMs: number | null;
   deleteAfterMs: number | null;
-  breakGlass: { state: string; endsAtMs: number | null } | null;
+  breakGlass: { state: string; reason: string; endsAtMs: number | null } | null;
 }
 
 /** The same with everything an operator may know. */
@@ -23,6 +23,11 @@ export interface OperatedTenantDetail extends OperatedTenant {
   hosts: string[];
   timeZone: string;
   oldSlugs: string[];
+  /** Why it is suspended or being deleted, and since when. */
+  reason: string | null;
+  statusSinceMs: number | null;
+  /** Whether a look inside waits for the tenant's consent. */
+  breakGlassConsent: boolean;
   history: { atMs: number; action: string; actorName: string; details: Record<string, unknown> }[];
 }
 

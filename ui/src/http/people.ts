@@ -45,7 +45,17 @@ export interface OwnershipOffer {
   displayName: string;
   createdAtMs: number;
   expiresAtMs: number;
+  /** The reader made it. */
   isMine: boolean;
+  /** The reader may accept it. */
+  isToYou: boolean;
+}
+
+/** The strongest roles that anybody may give, however strong they are themselves. */
+export interface Ceilings {
+  roles: Role;
+  invitations: Role;
+  serviceAccounts: Role;
 }
 
 /** Everything the members page shows. */
@@ -56,7 +66,7 @@ export interface People {
   offers: OwnershipOffer[];
   /** The strongest role the caller may give. */
   ceiling: Role;
-  settings: { joinRequests: boolean };
+  settings: { joinRequests: boolean; ceilings: Ceilings };
 }
 
 /** The tenant as its people see it. */
@@ -69,7 +79,7 @@ export interface TenantFacts {
   plan: string;
   createdAtMs: number;
   needsName: boolean;
-  settings: { joinRequests: boolean; breakGlassConsent: boolean };
+  settings: { joinRequests: boolean; breakGlassConsent: boolean; ceilings: Ceilings };
 }
 
 /** What an invitation's link says to whoever holds it. */
@@ -86,7 +96,7 @@ export interface BreakGlass {
   id: string;
   operatorName: string;
   reason: string;
-  state: "waiting" | "active" | "ended" | "refused" | "expired";
+  state: "waiting" | "active" | "ended" | "refused";
   requestedAtMs: number;
   startedAtMs: number | null;
   endsAtMs: number | null;
@@ -171,7 +181,7 @@ export function findTenantFacts(slug: string): Promise<TenantFacts> {
   return requestJson("GET", path(slug, "tenant"));
 }
 
-/** Changes the tenant's own facts; only an owner may change the slug. */
+/** Changes the tenant's own facts; only an owner may change the slug and the ceilings. */
 export function changeTenant(
   slug: string,
   change: {
@@ -180,6 +190,7 @@ export function changeTenant(
     timeZone?: string;
     joinRequests?: boolean;
     breakGlassConsent?: boolean;
+    ceilings?: Partial<Ceilings>;
   },
 ): Promise<TenantFacts> {
   return requestJson("PATCH", path(slug, "tenant"), change);

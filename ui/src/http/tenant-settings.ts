@@ -9,6 +9,11 @@ export interface AccessToken {
   name: string;
   role: Role;
   prefix: string;
+  last4: string;
+  addresses: string[];
+  agents: string[];
+  userName: string | null;
+  lastAddress: string | null;
   createdAtMs: number;
   expiresAtMs: number | null;
   lastUsedAtMs: number | null;
@@ -65,7 +70,17 @@ export async function listTokens(slug: string): Promise<AccessToken[]> {
 /** Makes a token; the returned secret is shown once and never again. */
 export function createToken(
   slug: string,
-  wish: { name: string; role: Role; expiresInDays?: number },
+  wish: {
+    name: string;
+    role: Role;
+    expiresInDays?: number;
+    /** Addresses or ranges it works from; anywhere without them. */
+    addresses?: string[];
+    /** Agents it reaches; all without them. */
+    agents?: string[];
+    /** A service account it acts as. */
+    userId?: string;
+  },
 ): Promise<{ token: string; record: AccessToken }> {
   return requestJson("POST", tenantPath(slug, "tokens"), wish);
 }

@@ -1,4 +1,5 @@
 /** Every word of the Control UI in English; its shape is what every other language must fill. */
+import { accessEn } from "./access.en.ts";
 import { operatorEn } from "./operator.en.ts";
 import { peopleEn } from "./people.en.ts";
 import type { Plural } from "./plural.ts";
@@ -62,6 +63,8 @@ export const en = {
     none: "You belong to no organization yet",
     noneHint: "Ask an owner to add you, or sign in with another link.",
     suspended: "Suspended",
+    readOnly: "Read only for now",
+    lookingIn: "Break-glass",
   },
   role: { owner: "Owner", admin: "Admin", member: "Member", readonly: "Read only" },
   link: {
@@ -75,6 +78,9 @@ export const en = {
     noTenantTitle: "Nothing here for you",
     noTenantHint: (slug: string) =>
       `There is no organization “${slug}” that you can open. Check the address, or ask its owner to add you.`,
+    suspendedTitle: "This organization is suspended",
+    suspendedHint: (name: string) =>
+      `“${name}” cannot be opened for now. Nothing is deleted. Ask its owner, or the person who runs this server.`,
     goHome: "Go to your organizations",
     goSignIn: "Go to sign-in",
   },
@@ -165,6 +171,8 @@ export const en = {
     tokens: (n: number) => `${count(n)} tokens in context`,
     tooLong: (max: number) => `Too long: at most ${count(max)} characters fit into one message`,
     commands: "Commands",
+    /** By name; a command that is not here shows what the server says of it. */
+    commandHints: {} as Readonly<Record<string, string>>,
   },
   tool: {
     read: "Read",
@@ -211,6 +219,7 @@ export const en = {
     total: "Total",
     showTable: "Show table",
     showChart: "Show chart",
+    showAll: (n: number) => `Show all ${count(n)}`,
     csv: "Download CSV",
     date: "Day",
     byModel: "By model",
@@ -238,6 +247,8 @@ export const en = {
     model: "Model",
     modelDefault: "Default of the organization",
     tools: "Tools it may use",
+    /** By id; a tool that is not here shows what the server says of it. */
+    toolHints: {} as Readonly<Record<string, string>>,
     toolsHint: "A tool that is not ticked does not exist for this agent.",
     toolsNone: "This server offers no tools",
     noTools: "No tools",
@@ -263,11 +274,12 @@ export const en = {
     leaveUnsaved: "This file has unsaved changes. Leave without saving?",
     editing: (name: string) => `Contents of ${name}`,
     deleteTitle: (name: string) => `Delete ${name}?`,
-    deleteWhat: "Its conversations, memory and workspace files go with it. This cannot be undone.",
+    deleteWhat:
+      "Its memory and workspace files go with it, which cannot be undone. Its conversations stay readable.",
     deleteType: (id: string) => `Type ${id} to confirm`,
     deleteButton: "Delete agent",
     danger: "Delete this agent",
-    dangerHint: "Conversations, memory and files are deleted with it.",
+    dangerHint: "Its memory and files are deleted with it; its conversations stay readable.",
     keepMain: "The default agent cannot be deleted.",
     empty: "No agents yet",
     failed: "Agents could not be loaded",
@@ -275,6 +287,8 @@ export const en = {
     saveAgentFailed: "The agent was not saved",
   },
   settings: {
+    organizationTab: "Organization",
+    access: "Access",
     title: "Settings",
     profile: "Profile",
     appearance: "Appearance",
@@ -293,6 +307,13 @@ export const en = {
     server: "Server version",
   },
   tokens: {
+    actsAs: "Acts as",
+    actsAsItself: "An identity of its own",
+    limits: "Limits (optional)",
+    addresses: "Only from these addresses",
+    addressesHint: "Addresses or ranges such as 203.0.113.0/24, separated by spaces.",
+    agents: "Only these agents",
+    agentsHint: "Ids such as main, separated by spaces.",
     subtitle: "For the OpenClaw CLI, apps and scripts. A token opens this organization only.",
     create: "New token",
     name: "Name",
@@ -358,7 +379,7 @@ export const en = {
   },
   palette: {
     title: "Search and jump",
-    placeholder: "Type to find a conversation or a page",
+    placeholder: "Find a conversation or a page",
     pages: "Pages",
     conversations: "Conversations",
     none: "Nothing found",
@@ -378,8 +399,14 @@ export const en = {
     title: "Not for your role",
     hint: (role: string) =>
       `You are signed in as “${role}”. Ask an owner or admin of this organization for access.`,
+    suspended: "This organization is suspended. Nothing can be changed here until it is resumed.",
+    lookIn: "As an operator you read conversations and usage only.",
   },
-  notFound: { title: "There is no such page", hint: "The address may be old or mistyped." },
+  notFound: {
+    title: "There is no such page",
+    hint: "The address may be old or mistyped.",
+    home: "To the start",
+  },
   problem: {
     title: "Something went wrong",
     requestId: (id: string) => `Quote this id when you ask for help: ${id}`,
@@ -387,14 +414,16 @@ export const en = {
     codes: {
       offline: "The server cannot be reached. Check your connection and try again.",
       unauthenticated: "You are signed out. Open a new sign-in link.",
-      link_invalid: "This sign-in link no longer works. Make a new one with creel login-link.",
       forbidden: "Your role does not allow this. Ask an owner or admin.",
       FORBIDDEN: "Your role does not allow this. Ask an owner or admin.",
       origin_refused: "This page was opened from an address the server does not accept.",
       not_found: "It is no longer there. Load the page again.",
       conflict: "It changed in the meantime. Load the page again and repeat your change.",
-      last_owner: "An organization needs at least one owner.",
       too_large: "That is too large. Make it smaller and try again.",
+      last_owner: "An organization keeps at least one owner. Make somebody else an owner first.",
+      last_way_in: "This is your last way to sign in. Add another one first.",
+      link_invalid: "This link no longer works. Ask for a new one.",
+      step_up_required: "Sign in once more to confirm that it is you, then try again.",
       idempotency_conflict: "The same message was already sent with other words. Send it again.",
       not_configured: "This is not set up yet. Ask an admin.",
       rate_limited: "Too many requests. Wait a moment and try again.",
@@ -412,6 +441,7 @@ export const en = {
     } as Readonly<Record<string, string>>,
   },
   ...peopleEn,
+  ...accessEn,
   ...operatorEn,
 };
 

@@ -12,6 +12,8 @@ export interface Formats {
   day(date: Date): string;
   dayTime(date: Date): string;
   clock(date: Date): string;
+  /** The clock for today, with the date for any other day. */
+  moment(date: Date): string;
   span(ms: number): string;
   bytes(sizeBytes: number): string;
 }
@@ -29,7 +31,7 @@ function moneyFormat(language: string): (dollars: number) => string {
 
 function makeFormats(language: string, words: Words): Formats {
   const count = new Intl.NumberFormat(language);
-  const compact = new Intl.NumberFormat(language, { notation: "compact", maximumFractionDigits: 1 });
+  const compact = new Intl.NumberFormat(language, { notation: "compact", maximumSignificantDigits: 3 });
   const percent = new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 0 });
   const seconds = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
   const kilobytes = new Intl.NumberFormat(language, {
@@ -45,6 +47,12 @@ function makeFormats(language: string, words: Words): Formats {
   const day = new Intl.DateTimeFormat(language, { dateStyle: "medium" });
   const dayTime = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
   const clock = new Intl.DateTimeFormat(language, { timeStyle: "short" });
+  const thisYear = new Intl.DateTimeFormat(language, {
+    month: "short",
+    day: "numeric",
+    hour: "numeric",
+    minute: "2-digit",
+  });
   return {
     count: (n) => count.format(n),
     compact: (n) => compact.format(n),
@@ -53,6 +61,11 @@ function makeFormats(language: string, words: Words): Formats {
     day: (date) => day.format(date),
     dayTime: (date) => dayTime.format(date),
     clock: (date) => clock.format(date),
+    moment: (date) => {
+      const now = new Date();
+      if (date.toDateString() === now.toDateString()) return clock.format(date);
+      return (date.getFullYear() === now.getFullYear() ? thisYear : dayTime).format(date);
+    },
     bytes: (size) =>
       size < 1_000_000
         ? kilobytes.format(Math.max(1, Math.round(size / 1_000)))

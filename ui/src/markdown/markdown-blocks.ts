@@ -32,6 +32,9 @@ const marked = new Marked({
       const name = escapeHtml(text || href);
       return SAFE_LINK.test(href) ? `<a href="${escapeHtml(href)}">${name} ↗</a>` : name;
     },
+    listitem(item) {
+      return `<li${item.task ? " data-task" : ""}>${this.parser.parse(item.tokens)}</li>\n`;
+    },
     checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
   },
 });
@@ -57,8 +60,10 @@ purifier.addHook("afterSanitizeAttributes", (node) => {
 export function sanitise(html: string): string {
   return purifier.sanitize(html, {
     ALLOWED_TAGS,
-    ALLOWED_ATTR: ["href", "title", "start", "align", "data-depth", "target", "rel"],
+    ALLOWED_ATTR: ["href", "title", "start", "align", "data-depth", "data-task", "target", "rel"],
     ALLOWED_URI_REGEXP: SAFE_LINK,
+    // Without this every value, also "right" or "2", would have to look like a link.
+    ADD_URI_SAFE_ATTR: ["align", "start", "data-depth"],
     ALLOW_DATA_ATTR: false,
     ALLOW_ARIA_ATTR: false,
     KEEP_CONTENT: true,

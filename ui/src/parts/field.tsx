@@ -71,3 +71,30 @@ export function SelectField({
     </Frame>
   );
 }
+
+/** A labelled yes or no. */
+export function CheckField(props: FieldProps & { checked: boolean; onChange: (checked: boolean) => void }) {
+  const id = useId();
+  return (
+    <div className="flex gap-3">
+      <input
+        id={id}
+        type="checkbox"
+        checked={props.checked}
+        aria-describedby={props.hint ? `${id}-hint` : undefined}
+        onChange={(event) => props.onChange(event.target.checked)}
+        className="mt-0.5 size-5 shrink-0 accent-(--accent)"
+      />
+      <div className="grid gap-0.5">
+        <label htmlFor={id} className="text-m font-medium">
+          {props.label}
+        </label>
+        {props.hint ? (
+          <p id={`${id}-hint`} className="text-xs text-ink-3">
+            {props.hint}
+          </p>
+        ) : null}
+      </div>
+    </div>
+  );
+}

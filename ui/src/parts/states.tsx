@@ -1,6 +1,7 @@
 /** The states a view can be in besides full: loading, empty, failed, forbidden. Owns: their looks. Refuses to know: which view. */
 import { CircleAlert, LockKeyhole } from "lucide-react";
 import { Component, type ReactNode } from "react";
+import type { Tenant } from "../http/account.ts";
 import { describeProblem } from "../http/describe-problem.ts";
 import { useWords } from "../i18n/words-context.tsx";
 import { Button } from "./button.tsx";
@@ -54,10 +55,10 @@ export function Problem(props: ProblemProps) {
   return (
     <div
       role="alert"
-      className={`flex gap-3 rounded-medium border border-danger/30 bg-danger-soft text-s ${props.compact ? "p-3" : "p-4"}`}
+      className={`flex gap-3 rounded-medium border border-danger/30 bg-danger-soft text-s ${props.compact ? "p-3" : "flex-wrap p-4"}`}
     >
       <CircleAlert size={18} aria-hidden className="mt-px shrink-0 text-danger" />
-      <div className="grid min-w-0 flex-1 gap-1">
+      <div className={`grid flex-1 gap-1 ${props.compact ? "min-w-0" : "min-w-44"}`}>
         <p className="font-semibold text-ink">{props.title ?? words.problem.title}</p>
         <p className="break-words text-ink-2">{problem.hint}</p>
         {props.compact && props.onRetry ? (
@@ -83,15 +84,16 @@ export function Problem(props: ProblemProps) {
 }
 
 /** A page this role does not reach, and whom to ask. */
-export function Forbidden(props: { role: string }) {
+export function Forbidden(props: { tenant: Pick<Tenant, "role" | "isReadOnly" | "breakGlass"> }) {
   const words = useWords();
+  const { role, isReadOnly, breakGlass } = props.tenant;
+  const hint = breakGlass
+    ? words.forbidden.lookIn
+    : isReadOnly
+      ? words.forbidden.suspended
+      : words.forbidden.hint(words.role[role]);
   return (
-    <Empty
-      level={1}
-      icon={<LockKeyhole size={28} aria-hidden />}
-      title={words.forbidden.title}
-      hint={words.forbidden.hint(props.role)}
-    />
+    <Empty level={1} icon={<LockKeyhole size={28} aria-hidden />} title={words.forbidden.title} hint={hint} />
   );
 }
 

@@ -1,7 +1,9 @@
 /** Makes an access token and shows it once. Owns: the form and the one showing. Refuses to know: the list. */
+import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useTenant } from "../gateway/tenant-context.tsx";
 import type { Role } from "../http/account.ts";
+import { listPeople } from "../http/people.ts";
 import { createToken } from "../http/tenant-settings.ts";
 import { useWords } from "../i18n/words-context.tsx";
 import { Button } from "../parts/button.tsx";
@@ -12,6 +14,11 @@ import { Problem } from "../parts/states.tsx";
 
 const RANK: readonly Role[] = ["readonly", "member", "admin", "owner"];
 const EXPIRIES = ["30", "90", "365", ""] as const;
+
+/** Words separated by spaces or commas. */
+function listOf(text: string): string[] {
+  return text.split(/[\s,]+/).filter((word) => word !== "");
+}
 
 function Made(props: { token: string; onDone: () => void }) {
   const words = useWords();
@@ -37,13 +44,27 @@ function WishForm(props: { onClose: () => void; onToken: (token: string) => void
   const [name, setName] = useState("");
   const [role, setRole] = useState<Role>(tenant.role === "readonly" ? "readonly" : "member");
   const [expiry, setExpiry] = useState<string>("90");
+  const [holder, setHolder] = useState("");
+  const [addresses, setAddresses] = useState("");
+  const [agents, setAgents] = useState("");
+  const people = useQuery({ queryKey: ["tenant", slug, "people"], queryFn: () => listPeople(slug) });
+  const services = (people.data?.members ?? []).filter((member) => member.kind === "service");
   const [busy, setBusy] = useState(false);
   const [failure, setFailure] = useState<Error>();
   const submit = async () => {
     setBusy(true);
     setFailure(undefined);
     try {
-      const wish = { name: name.trim(), role, ...(expiry ? { expiresInDays: Number(expiry) } : {}) };
+      const from = listOf(addresses);
+      const reached = listOf(agents);
+      const wish = {
+        name: name.trim(),
+        role,
+        ...(expiry ? { expiresInDays: Number(expiry) } : {}),
+        ...(from.length > 0 ? { addresses: from } : {}),
+        ...(reached.length > 0 ? { agents: reached } : {}),
+        ...(holder ? { userId: holder } : {}),
+      };
       props.onToken((await createToken(slug, wish)).token);
     } catch (error) {
       setFailure(error instanceof Error ? error : new Error(String(error)));
@@ -90,6 +111,41 @@ function WishForm(props: { onClose: () => void; onToken: (token: string) => void
           ))}
         </SelectField>
       </div>
+      {services.length > 0 ? (
+        <SelectField
+          label={words.tokens.actsAs}
+          value={holder}
+          onChange={(event) => setHolder(event.target.value)}
+        >
+          <option value="">{words.tokens.actsAsItself}</option>
+          {services.map((service) => (
+            <option key={service.userId} value={service.userId}>
+              {service.displayName}
+            </option>
+          ))}
+        </SelectField>
+      ) : null}
+      <details className="grid gap-4 text-m">
+        <summary className="quick cursor-pointer rounded-small py-1 text-s text-ink-2 hover:text-ink">
+          {words.tokens.limits}
+        </summary>
+        <div className="grid gap-4 pt-2">
+          <TextField
+            label={words.tokens.addresses}
+            hint={words.tokens.addressesHint}
+            value={addresses}
+            className="font-mono"
+            onChange={(event) => setAddresses(event.target.value)}
+          />
+          <TextField
+            label={words.tokens.agents}
+            hint={words.tokens.agentsHint}
+            value={agents}
+            className="font-mono"
+            onChange={(event) => setAgents(event.target.value)}
+          />
+        </div>
+      </details>
       {failure ? <Problem compact title={words.tokens.createFailed} error={failure} /> : null}
       <div className="flex justify-end gap-2">
         <Button onClick={props.onClose}>{words.act.cancel}</Button>

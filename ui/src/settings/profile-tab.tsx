@@ -9,6 +9,8 @@ import { TextField } from "../parts/field.tsx";
 import { Sheet } from "../parts/page-frame.tsx";
 import { Problem } from "../parts/states.tsx";
 import { useToast } from "../parts/toasts.tsx";
+import { EverythingOut, OwnDevices } from "./own-devices.tsx";
+import { OwnTokens } from "./own-tokens.tsx";
 
 function Facts() {
   const words = useWords();
@@ -85,6 +87,9 @@ export function ProfileTab() {
       <Sheet className="p-4 sm:p-6">
         <Facts />
       </Sheet>
+      <OwnTokens />
+      <OwnDevices />
+      <EverythingOut />
     </div>
   );
 }

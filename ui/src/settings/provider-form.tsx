@@ -34,17 +34,19 @@ function ModelFields(props: {
   const wholeNumber = (text: string) => Math.floor(Number(text)) || null;
   return (
     <li className="grid gap-3 rounded-medium border border-line bg-paper p-3">
-      <div className="grid grid-cols-[1fr_1fr_auto] items-end gap-3">
+      <div className="grid grid-cols-[1fr_auto] items-end gap-3 sm:grid-cols-[1fr_1fr_auto]">
         <TextField
           label={words.providers.modelId}
           value={model.id}
           onChange={(e) => onChange({ ...model, id: e.target.value })}
         />
-        <TextField
-          label={words.providers.modelName}
-          value={model.name}
-          onChange={(e) => onChange({ ...model, name: e.target.value })}
-        />
+        <div className="order-last col-span-2 sm:order-none sm:col-span-1">
+          <TextField
+            label={words.providers.modelName}
+            value={model.name}
+            onChange={(e) => onChange({ ...model, name: e.target.value })}
+          />
+        </div>
         <IconButton label={words.providers.removeModel} disabled={!props.onRemove} onClick={props.onRemove}>
           <X size={16} aria-hidden />
         </IconButton>

@@ -27,7 +27,7 @@ function OwnLine(props: { provider: Provider; onEdit: () => void; onDelete: () =
   const { provider } = props;
   return (
     <li className="flex flex-wrap items-center gap-4 px-4 py-4 sm:px-6">
-      <div className="grid min-w-48 flex-1 gap-1">
+      <div className="grid min-w-48 flex-1 grid-cols-1 gap-1">
         <p className="flex flex-wrap items-center gap-2">
           <span className="text-m font-semibold">{provider.id}</span>
           <Badge tone={provider.hasKey ? "accent" : "plain"}>
@@ -147,7 +147,7 @@ export function ProvidersTab() {
     void refresh();
   };
   return (
-    <div className="grid gap-4">
+    <div className="grid grid-cols-1 gap-4">
       <div className="flex flex-wrap items-center justify-between gap-4">
         <p className="text-m text-ink-2">{words.providers.subtitle}</p>
         <Button tone="primary" onClick={() => setEditing("new")}>

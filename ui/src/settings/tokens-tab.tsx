@@ -27,21 +27,31 @@ function TokenLine(props: { token: AccessToken; onRevoke: () => void }) {
   const facts: [string, string][] = [
     [words.tokens.created, date(token.createdAtMs, "–")],
     [words.tokens.lastUsed, date(token.lastUsedAtMs, words.time.never)],
-    [words.tokens.expiresAt, date(token.expiresAtMs, words.time.never)],
+    [words.tokens.expiresAt, date(token.expiresAtMs, words.tokens.noExpiry)],
   ];
   return (
     <li className="flex flex-wrap items-center gap-x-6 gap-y-3 px-4 py-4 sm:px-6">
-      <div className="grid min-w-48 flex-1 gap-1">
+      <div className="grid min-w-48 flex-1 grid-cols-1 gap-1">
         <p className="flex flex-wrap items-center gap-2">
           <span className="min-w-0 truncate text-m font-semibold">{token.name}</span>
           <Badge>{words.role[token.role]}</Badge>
           {state === "active" ? null : <Badge tone="danger">{words.tokens[state]}</Badge>}
         </p>
-        <p className="truncate font-mono text-xs text-ink-3">{`${token.prefix}…`}</p>
+        <p className="truncate font-mono text-xs text-ink-3">
+          {[
+            `${token.prefix}…${token.last4}`,
+            token.userName,
+            token.agents.join(" "),
+            token.addresses.join(" "),
+            token.lastAddress,
+          ]
+            .filter(Boolean)
+            .join(" · ")}
+        </p>
       </div>
       <dl className="flex flex-wrap gap-x-6 gap-y-2">
         {facts.map(([name, value]) => (
-          <div key={name} className="grid">
+          <div key={name} className="grid sm:w-28">
             <dt className="text-xs text-ink-3">{name}</dt>
             <dd className="text-s">{value}</dd>
           </div>
@@ -65,7 +75,7 @@ export function TokensTab() {
   const refresh = () => queries.invalidateQueries({ queryKey: ["tenant", slug, "tokens"] });
   const tokens = answer.data;
   return (
-    <div className="grid gap-4">
+    <div className="grid grid-cols-1 gap-4">
       <div className="flex flex-wrap items-center justify-between gap-4">
         <p className="text-m text-ink-2">{words.tokens.subtitle}</p>
         <Button tone="primary" onClick={() => setCreating(true)}>

@@ -1,5 +1,14 @@
 /** Search and jump: conversations and pages by name. Owns: matching and keyboard choice. Refuses to know: what lies there. */
-import { Bot, ChartColumn, MessageSquare, Search, Settings, SquarePen } from "lucide-react";
+import {
+  Bot,
+  ChartColumn,
+  MessageSquare,
+  ScrollText,
+  Search,
+  Settings,
+  SquarePen,
+  Users,
+} from "lucide-react";
 import { Dialog as Radix } from "radix-ui";
 import {
   type KeyboardEvent,
@@ -11,7 +20,7 @@ import {
   useSyncExternalStore,
 } from "react";
 import { useLocation } from "wouter";
-import { useScope, useTenant } from "../gateway/tenant-context.tsx";
+import { useMayWrite, useScope, useTenant } from "../gateway/tenant-context.tsx";
 import { useCall } from "../gateway/use-call.ts";
 import type { SessionsPage } from "../gateway/wire.ts";
 import { useWords } from "../i18n/words-context.tsx";
@@ -27,10 +36,17 @@ interface Goal {
 }
 
 const SHOWN = 8;
+const ADMIN_SETTINGS = [
+  ["organization", "organizationTab"],
+  ["access", "access"],
+  ["tokens", "tokens"],
+  ["providers", "providers"],
+] as const;
 
 function usePages(): Goal[] {
   const words = useWords();
   const mayAdmin = useScope("operator.admin");
+  const mayWrite = useMayWrite();
   return useMemo(() => {
     const page = (href: string, title: string, icon: ReactNode): Goal => ({
       id: href,
@@ -40,16 +56,22 @@ function usePages(): Goal[] {
       href,
     });
     return [
-      page("/", words.nav.newChat, <SquarePen size={16} aria-hidden />),
+      ...(mayWrite ? [page("/", words.nav.newChat, <SquarePen size={16} aria-hidden />)] : []),
       page("/usage", words.nav.usage, <ChartColumn size={16} aria-hidden />),
-      ...(mayAdmin ? [page("/agents", words.nav.agents, <Bot size={16} aria-hidden />)] : []),
+      ...(mayAdmin
+        ? [
+            page("/agents", words.nav.agents, <Bot size={16} aria-hidden />),
+            page("/members", words.members.title, <Users size={16} aria-hidden />),
+            page("/audit", words.audit.title, <ScrollText size={16} aria-hidden />),
+          ]
+        : []),
       page("/settings", words.nav.settings, <Settings size={16} aria-hidden />),
       page("/settings/appearance", words.settings.appearance, <Settings size={16} aria-hidden />),
-      ...(mayAdmin
-        ? [page("/settings/providers", words.settings.providers, <Settings size={16} aria-hidden />)]
-        : []),
+      ...(mayAdmin ? ADMIN_SETTINGS : []).map(([tab, name]) =>
+        page(`/settings/${tab}`, words.settings[name], <Settings size={16} aria-hidden />),
+      ),
     ];
-  }, [words, mayAdmin]);
+  }, [words, mayAdmin, mayWrite]);
 }
 
 function useGoals(search: string, open: boolean): Goal[] {

@@ -5,21 +5,25 @@ import {
   ChevronsUpDown,
   Keyboard,
   LogOut,
+  ScrollText,
   Search,
   Settings,
   SquarePen,
+  UserRound,
+  Users,
   X,
 } from "lucide-react";
 import type { ReactNode } from "react";
 import { Link, useLocation } from "wouter";
-import { useScope, useTenant } from "../gateway/tenant-context.tsx";
-import { signOut } from "../http/account.ts";
+import { useMayWrite, useScope, useTenant } from "../gateway/tenant-context.tsx";
 import { useWords } from "../i18n/words-context.tsx";
 import { Plate } from "../parts/badge.tsx";
 import { IconButton } from "../parts/button.tsx";
 import { Mark } from "../parts/mark.tsx";
 import { Menu, MenuItem, MenuLabel, MenuLine } from "../parts/menu.tsx";
 import { SessionList } from "../sessions/session-list.tsx";
+import { leaveAccount } from "../sign-in/leave.ts";
+import { standingWords } from "../sign-in/tenant-standing.tsx";
 import { openPalette, openShortcuts } from "./page-events.ts";
 import { useSidebar } from "./sidebar-state.tsx";
 
@@ -46,7 +50,7 @@ function TenantSwitch() {
           key={other.id}
           checked={other.id === tenant.id}
           icon={<Plate name={other.name} size={24} />}
-          detail={words.role[other.role]}
+          detail={standingWords(other, words)}
           onSelect={() => other.id !== tenant.id && location.assign(`/t/${other.slug}/`)}
         >
           {other.name}
@@ -54,6 +58,10 @@ function TenantSwitch() {
       ))}
       <MenuLine />
       <MenuItem onSelect={() => location.assign("/")}>{words.nav.allTenants}</MenuItem>
+      {account.canCreateTenant ? (
+        <MenuItem onSelect={() => location.assign("/new")}>{words.door.make}</MenuItem>
+      ) : null}
+      <MenuItem onSelect={() => location.assign("/ask")}>{words.door.askLink}</MenuItem>
     </Menu>
   );
 }
@@ -80,12 +88,7 @@ function AccountMenu() {
   const { account, tenant } = useTenant();
   const [, navigate] = useLocation();
   const name = account.user.displayName;
-  const leave = () => {
-    signOut().then(
-      () => location.assign("/login"),
-      () => location.assign("/login"),
-    );
-  };
+  const leave = () => void leaveAccount();
   return (
     <Menu
       side="top"
@@ -106,6 +109,9 @@ function AccountMenu() {
       <MenuItem icon={<Settings size={16} aria-hidden />} onSelect={() => navigate("/settings")}>
         {words.nav.settings}
       </MenuItem>
+      <MenuItem icon={<UserRound size={16} aria-hidden />} onSelect={() => location.assign("/account")}>
+        {words.account.title}
+      </MenuItem>
       <MenuItem icon={<Keyboard size={16} aria-hidden />} onSelect={openShortcuts}>
         {words.nav.keys}
       </MenuItem>
@@ -117,11 +123,30 @@ function AccountMenu() {
   );
 }
 
+function NewChatButton() {
+  const words = useWords();
+  const { setOpen } = useSidebar();
+  const [, navigate] = useLocation();
+  return (
+    <button
+      type="button"
+      className="quick mt-2 flex h-10 items-center gap-3 rounded-medium border border-line-strong bg-card px-3 text-m font-medium shadow-1 hover:border-accent"
+      onClick={() => {
+        setOpen(false);
+        navigate("/");
+      }}
+    >
+      <SquarePen size={18} aria-hidden className="text-accent" />
+      {words.nav.newChat}
+    </button>
+  );
+}
+
 /** Everything beside the page. */
 export function Sidebar(props: { drawer?: boolean }) {
   const words = useWords();
   const { setOpen } = useSidebar();
-  const [, navigate] = useLocation();
+  const mayWrite = useMayWrite();
   const mayAdmin = useScope("operator.admin");
   return (
     <div className="flex h-full flex-col gap-1 p-3">
@@ -141,17 +166,7 @@ export function Sidebar(props: { drawer?: boolean }) {
           </IconButton>
         ) : null}
       </div>
-      <button
-        type="button"
-        className="quick mt-2 flex h-10 items-center gap-3 rounded-medium border border-line-strong bg-card px-3 text-m font-medium shadow-1 hover:border-accent"
-        onClick={() => {
-          setOpen(false);
-          navigate("/");
-        }}
-      >
-        <SquarePen size={18} aria-hidden className="text-accent" />
-        {words.nav.newChat}
-      </button>
+      {mayWrite ? <NewChatButton /> : null}
       <SessionList />
       <nav aria-label={words.nav.main} className="grid gap-0.5 border-t border-line pt-2">
         <PageLink href="/usage" icon={<ChartColumn size={18} aria-hidden />}>
@@ -160,6 +175,16 @@ export function Sidebar(props: { drawer?: boolean }) {
         {mayAdmin ? (
           <PageLink href="/agents" icon={<Bot size={18} aria-hidden />}>
             {words.nav.agents}
+          </PageLink>
+        ) : null}
+        {mayAdmin ? (
+          <PageLink href="/members" icon={<Users size={18} aria-hidden />}>
+            {words.members.title}
+          </PageLink>
+        ) : null}
+        {mayAdmin ? (
+          <PageLink href="/audit" icon={<ScrollText size={18} aria-hidden />}>
+            {words.audit.title}
           </PageLink>
         ) : null}
         <PageLink href="/settings" icon={<Settings size={18} aria-hidden />}>

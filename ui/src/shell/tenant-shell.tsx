@@ -13,10 +13,13 @@ import { Palette } from "./palette.tsx";
 import { Shortcuts } from "./shortcuts.tsx";
 import { Sidebar } from "./sidebar.tsx";
 import { SidebarProvider, useSidebar } from "./sidebar-state.tsx";
+import { TenantNotices } from "./tenant-notices.tsx";
 import { TopBar } from "./top-bar.tsx";
 
 const UsagePage = lazy(() => import("../usage/usage-page.tsx"));
 const AgentsPage = lazy(() => import("../agents/agents-page.tsx"));
+const MembersPage = lazy(() => import("../members/members-page.tsx"));
+const AuditPage = lazy(() => import("../audit/audit-page.tsx"));
 const SettingsPage = lazy(() => import("../settings/settings-page.tsx"));
 
 function Drawer() {
@@ -54,7 +57,6 @@ function Waiting() {
 
 /** Shows a page only to those whose granted scopes reach it. */
 function Guarded(props: { scope: "operator.admin" | "operator.read"; children: ReactNode }) {
-  const words = useWords();
   const { tenant } = useTenant();
   const allowed = useScope(props.scope);
   const ready = useLink().scopes.length > 0;
@@ -63,17 +65,22 @@ function Guarded(props: { scope: "operator.admin" | "operator.read"; children: R
   return (
     <>
       <TopBar />
-      <Forbidden role={words.role[tenant.role]} />
+      <Forbidden tenant={tenant} />
     </>
   );
 }
 
 function NotFound() {
   const words = useWords();
+  const [, navigate] = useLocation();
   return (
     <>
       <TopBar />
-      <Empty level={1} title={words.notFound.title} hint={words.notFound.hint} />
+      <Empty level={1} title={words.notFound.title} hint={words.notFound.hint}>
+        <Button tone="primary" onClick={() => navigate("/")}>
+          {words.notFound.home}
+        </Button>
+      </Empty>
     </>
   );
 }
@@ -101,6 +108,16 @@ function Pages() {
               <AgentsPage agentId={params.agent === undefined ? undefined : decodePart(params.agent)} />
             </Guarded>
           )}
+        </Route>
+        <Route path="/members">
+          <Guarded scope="operator.admin">
+            <MembersPage />
+          </Guarded>
+        </Route>
+        <Route path="/audit">
+          <Guarded scope="operator.admin">
+            <AuditPage />
+          </Guarded>
         </Route>
         <Route path="/settings/:tab?">{(params) => <SettingsPage tab={params.tab} />}</Route>
         <Route>
@@ -157,6 +174,7 @@ export function TenantShell() {
         </aside>
         <main id="main" tabIndex={-1} className="flex min-w-0 flex-1 flex-col outline-none">
           <LinkBanner />
+          <TenantNotices />
           <div className="min-h-0 flex-1">
             <Bulkhead message={words.problem.crashed} retry={words.act.reload} resetKey={path}>
               <Pages />

@@ -1,6 +1,7 @@
 /** The bar above a page: the way to the menu, the title, the demo mark. Owns: its looks. Refuses to know: the page. */
 import { Menu as MenuIcon, SquarePen } from "lucide-react";
 import { useLocation } from "wouter";
+import { useMayWrite } from "../gateway/tenant-context.tsx";
 import { useWords } from "../i18n/words-context.tsx";
 import { Badge } from "../parts/badge.tsx";
 import { IconButton } from "../parts/button.tsx";
@@ -11,6 +12,7 @@ export function TopBar(props: { title?: string; badge?: boolean; narrowOnly?: bo
   const words = useWords();
   const { setOpen } = useSidebar();
   const [, navigate] = useLocation();
+  const mayWrite = useMayWrite();
   return (
     <div
       className={`no-print flex h-(--topbar) shrink-0 items-center gap-2 px-2 sm:px-4 ${props.narrowOnly ? "lg:hidden" : ""}`}
@@ -25,9 +27,11 @@ export function TopBar(props: { title?: string; badge?: boolean; narrowOnly?: bo
         </Badge>
       ) : null}
       <span className="flex-1" />
-      <IconButton label={words.nav.newChat} className="lg:hidden" onClick={() => navigate("/")}>
-        <SquarePen size={20} aria-hidden />
-      </IconButton>
+      {mayWrite ? (
+        <IconButton label={words.nav.newChat} className="lg:hidden" onClick={() => navigate("/")}>
+          <SquarePen size={20} aria-hidden />
+        </IconButton>
+      ) : null}
     </div>
   );
 }

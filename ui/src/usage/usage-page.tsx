@@ -2,8 +2,9 @@
 import { ChartColumn, Download, Table2 } from "lucide-react";
 import { useMemo, useState } from "react";
 import { Link } from "wouter";
+import { agentName } from "../composer/model-menu.tsx";
 import { useTenant } from "../gateway/tenant-context.tsx";
-import { useCall } from "../gateway/use-call.ts";
+import { useAgents, useCall } from "../gateway/use-call.ts";
 import { DEMO_PROVIDER, type SessionsUsage } from "../gateway/wire.ts";
 import { useFormats } from "../i18n/formats.ts";
 import { useWords } from "../i18n/words-context.tsx";
@@ -12,7 +13,7 @@ import { Button } from "../parts/button.tsx";
 import { PageFrame, Sheet } from "../parts/page-frame.tsx";
 import { Segmented } from "../parts/segmented.tsx";
 import { Empty, Problem, Skeleton } from "../parts/states.tsx";
-import { sessionPath, titleOf } from "../sessions/session-key.ts";
+import { sessionPath, splitKey, titleOf } from "../sessions/session-key.ts";
 import { downloadCsv } from "./download-csv.ts";
 import { type Measure, UsageChart } from "./usage-chart.tsx";
 import { agentLines, csvText, daysOf, modelLines, sessionLines, type UsageDay } from "./usage-numbers.ts";
@@ -99,7 +100,9 @@ function Full(props: { usage: SessionsUsage; days: readonly UsageDay[] }) {
   const words = useWords();
   const { shelf } = useTenant();
   const { usage } = props;
-  const nameOf = (key: string) => titleOf(shelf.find(key));
+  const agents = useAgents().data?.agents;
+  const nameOf = (key: string) =>
+    titleOf(shelf.find(key)) ?? (splitKey(key).session === "main" ? words.list.mainSession : undefined);
   return (
     <>
       <Totals usage={usage} />
@@ -111,7 +114,9 @@ function Full(props: { usage: SessionsUsage; days: readonly UsageDay[] }) {
         total={usage.totals}
         render={(line) => (
           <span className="flex items-center gap-2">
-            <span className="truncate">{line.name}</span>
+            <span className={`truncate ${line.name.startsWith(`${DEMO_PROVIDER}/`) ? "max-sm:hidden" : ""}`}>
+              {line.name}
+            </span>
             {line.name.startsWith(`${DEMO_PROVIDER}/`) ? (
               <Badge tone="willow">{words.chat.demoBadge}</Badge>
             ) : null}
@@ -121,7 +126,9 @@ function Full(props: { usage: SessionsUsage; days: readonly UsageDay[] }) {
       <LineTable
         title={words.usage.byAgent}
         column={words.usage.agent}
-        lines={agentLines(usage)}
+        lines={agentLines(usage).map((line) =>
+          agents ? { ...line, name: agentName(agents, line.id) } : line,
+        )}
         total={usage.totals}
       />
       <LineTable

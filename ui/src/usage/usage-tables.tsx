@@ -7,8 +7,8 @@ import { Button } from "../parts/button.tsx";
 import { Sheet } from "../parts/page-frame.tsx";
 import type { UsageDay, UsageLine } from "./usage-numbers.ts";
 
-const HEAD = "px-4 py-2 text-right text-xs font-medium whitespace-nowrap text-ink-3 first:text-left";
-const CELL = "px-4 py-2.5 text-right whitespace-nowrap first:text-left";
+const HEAD = "px-3 sm:px-4 py-2 text-right text-xs font-medium whitespace-nowrap text-ink-3 first:text-left";
+const CELL = "px-3 sm:px-4 py-2.5 text-right whitespace-nowrap first:text-left";
 const FIRST_LINES = 8;
 
 function Frame(props: { label: string; children: ReactNode }) {
@@ -82,7 +82,7 @@ export function LineTable(props: {
       : line.totals.totalTokens / Math.max(1, props.total.totalTokens);
   return (
     <Sheet className="overflow-hidden">
-      <h2 className="px-4 pt-4 pb-2 text-l font-semibold">{props.title}</h2>
+      <h2 className="px-3 pt-4 pb-2 sm:px-4 text-l font-semibold">{props.title}</h2>
       <Frame label={props.title}>
         <thead className="border-b border-line">
           <tr>
@@ -96,7 +96,7 @@ export function LineTable(props: {
         <tbody>
           {shown.map((line) => (
             <tr key={line.id} className="border-b border-line last:border-0">
-              <td className={`${CELL} max-w-64 truncate`} title={line.name}>
+              <td className={`${CELL} max-w-32 truncate sm:max-w-64`} title={line.name}>
                 {props.render ? props.render(line) : line.name}
               </td>
               {withCalls ? (
@@ -104,9 +104,9 @@ export function LineTable(props: {
               ) : null}
               <td className={CELL}>{formats.count(line.totals.totalTokens)}</td>
               <td className={CELL}>{formats.money(line.totals.totalCost)}</td>
-              <td className={`${CELL} w-28`}>
+              <td className={`${CELL} sm:w-28`}>
                 <span className="flex items-center justify-end gap-2">
-                  <span aria-hidden className="h-1.5 w-12 overflow-hidden rounded-full bg-sunk">
+                  <span aria-hidden className="h-1.5 w-12 overflow-hidden rounded-full bg-sunk max-sm:hidden">
                     <span
                       className="block h-full rounded-full bg-accent"
                       style={{ width: `${share(line) * 100}%` }}
@@ -122,7 +122,7 @@ export function LineTable(props: {
       {props.lines.length > FIRST_LINES && !all ? (
         <div className="border-t border-line p-2 text-center">
           <Button small tone="quiet" onClick={() => setAll(true)}>
-            {`${words.usage.total}: ${formats.count(props.lines.length)}`}
+            {words.usage.showAll(props.lines.length)}
           </Button>
         </div>
       ) : null}

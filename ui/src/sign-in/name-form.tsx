@@ -1,0 +1,103 @@
+/** Name and address of an organization. Owns: the fields and the slug made from the name. Refuses to know: who saves it. */
+import { useState } from "react";
+import { useWords } from "../i18n/words-context.tsx";
+import { Button } from "../parts/button.tsx";
+import { TextField } from "../parts/field.tsx";
+import { Problem } from "../parts/states.tsx";
+
+/** A slug as the server takes it: 3-40 of `a-z 0-9 -`, single dashes, none at the edges. */
+const SLUG = /^(?=.{3,40}$)[a-z0-9]+(?:-[a-z0-9]+)*$/;
+
+/** Latin letters that do not come apart into a plain one and a mark. */
+const PLAIN: Readonly<Record<string, string>> = {
+  ð: "d",
+  ø: "o",
+  ł: "l",
+  æ: "ae",
+  œ: "oe",
+  ß: "ss",
+  þ: "th",
+};
+
+/** Latin letters and digits of a name, joined by dashes; empty when the name has none. */
+export function slugFrom(name: string): string {
+  return name
+    .normalize("NFKD")
+    .replace(/[\u0300-\u036f]/g, "")
+    .toLowerCase()
+    .replace(/[ðøłæœßþ]/g, (letter) => PLAIN[letter] ?? "")
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-+|-+$/g, "")
+    .slice(0, 40)
+    .replace(/-+$/, "");
+}
+
+interface NameFormProps {
+  name?: string;
+  slug?: string;
+  action: string;
+  busyAction: string;
+  /** Throws when it could not be saved. */
+  onSave: (wish: { name: string; slug: string }) => Promise<void>;
+  onCancel?: (() => void) | undefined;
+}
+
+/** The form. */
+export function NameForm(props: NameFormProps) {
+  const words = useWords();
+  const [name, setName] = useState(props.name ?? "");
+  const [slug, setSlug] = useState(props.slug ?? "");
+  const [ownSlug, setOwnSlug] = useState(false);
+  const [busy, setBusy] = useState(false);
+  const [failure, setFailure] = useState<Error>();
+  const shownSlug = ownSlug ? slug : slugFrom(name) || slug;
+  const ready = name.trim() !== "" && SLUG.test(shownSlug);
+  const save = async () => {
+    setBusy(true);
+    setFailure(undefined);
+    try {
+      await props.onSave({ name: name.trim(), slug: shownSlug });
+    } catch (error) {
+      setFailure(error instanceof Error ? error : new Error(String(error)));
+      setBusy(false);
+    }
+  };
+  return (
+    <form
+      className="grid gap-4"
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (ready && !busy) void save();
+      }}
+    >
+      <TextField
+        label={words.door.orgName}
+        value={name}
+        maxLength={100}
+        autoFocus
+        placeholder={words.door.orgNameExample}
+        onChange={(event) => setName(event.target.value)}
+      />
+      <TextField
+        label={words.door.orgSlug}
+        hint={words.door.orgSlugHint(`${location.host}/t/${shownSlug || "…"}/`)}
+        value={shownSlug}
+        maxLength={40}
+        spellCheck={false}
+        autoCapitalize="none"
+        className="font-mono"
+        onChange={(event) => {
+          setOwnSlug(true);
+          setSlug(event.target.value.toLowerCase());
+        }}
+      />
+      {failure ? <Problem compact title={words.door.orgFailed} error={failure} /> : null}
+      <div className="flex flex-wrap justify-end gap-2">
+        {props.onCancel ? <Button onClick={props.onCancel}>{words.act.cancel}</Button> : null}
+        <Button tone="primary" type="submit" disabled={!ready || busy}>
+          {busy ? props.busyAction : props.action}
+        </Button>
+      </div>
+    </form>
+  );
+}
