@@ -34,7 +34,10 @@ function findNode() {
 }
 
 const node = findNode();
-if (node === process.execPath) {
+if (node === process.execPath && process.execve !== undefined && process.platform !== "win32") {
+  // Takes the place of this process: options of V8 can only be given to a new one.
+  process.execve(node, [node, ...argumentsOfNode(process.execArgv)], environment());
+} else if (node === process.execPath) {
   nodeModule.enableCompileCache?.(cache);
   // Threads do not inherit the call, only the variable.
   process.env.NODE_COMPILE_CACHE ??= cache;
@@ -43,10 +46,20 @@ if (node === process.execPath) {
   runIn(node);
 }
 
+/** @param given options this process was started with, e.g. --inspect; they come last and win */
+function argumentsOfNode(given) {
+  // V8 keeps three spaces for young objects in each thread, 16 MB each unless told; with 4 a busy server is 100 MB smaller
+  // and as quick.
+  const own = ["--disable-warning=ExperimentalWarning", "--max-semi-space-size=4"];
+  return [...own, ...given, fileURLToPath(entry), ...process.argv.slice(2)];
+}
+
+function environment() {
+  return { ...process.env, NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? cache };
+}
+
 function runIn(path) {
-  const args = ["--disable-warning=ExperimentalWarning", fileURLToPath(entry), ...process.argv.slice(2)];
-  const env = { ...process.env, NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? cache };
-  const child = spawn(path, args, { stdio: "inherit", env });
+  const child = spawn(path, argumentsOfNode([]), { stdio: "inherit", env: environment() });
 
   // A signal from a terminal reaches both processes; one from a supervisor only this one.
   const signals = ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2"];
