@@ -63,6 +63,8 @@ export class SqliteDatabases implements Databases {
   /** Files known to exist in their newest form, by path. */
   private readonly ready = new Map<string, Promise<void>>();
   private readonly waiting = new Map<number, Waiting>();
+  /** Requests of this turn of the event loop; they go to the thread together, for waking it costs more than a message. */
+  private outbox: WriterRequest[] = [];
   private readonly openFiles: number;
   private readonly setup: WriterSetup;
   private worker: Worker;
@@ -143,8 +145,22 @@ export class SqliteDatabases implements Databases {
     this.worker.ref();
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
-      this.worker.postMessage(make(id));
+      this.outbox.push(make(id));
+      if (this.outbox.length === 1) setImmediate(() => this.post());
     });
+  }
+
+  private post(): void {
+    const requests = this.outbox;
+    this.outbox = [];
+    try {
+      if (requests.length > 0) this.worker.postMessage(requests);
+    } catch (cause) {
+      // A value that cannot cross threads: a mistake of ours, and none of them was sent.
+      const error = cause instanceof Error ? cause : new Error(String(cause));
+      for (const { id } of requests) this.waiting.get(id)?.reject(error);
+      for (const { id } of requests) this.waiting.delete(id);
+    }
   }
 
   private settle(replies: readonly JobReply[]): void {
@@ -186,6 +202,8 @@ export class SqliteDatabases implements Databases {
     this.hasAnswered = false;
     const lost = [...this.waiting.values()];
     this.waiting.clear();
+    // ORDER: what is called uncertain now must not be done later, when somebody has looked.
+    this.outbox = [];
     for (const { reject } of lost) {
       reject(new AppError("storage_uncertain", "The store stopped. Read before you retry.", { cause }));
     }

@@ -141,5 +141,7 @@ class Writer {
 const port = parentPort;
 if (port !== null) {
   const writer = new Writer(workerData as WriterSetup, (replies) => port.postMessage(replies));
-  port.on("message", (request: WriterRequest) => writer.receive(request));
+  port.on("message", (requests: WriterRequest[]) => {
+    for (const request of requests) writer.receive(request);
+  });
 }

@@ -142,6 +142,14 @@ describe("a batch", () => {
     expect(readFileSync(join(dirname(pathOf("acme")), file), "utf8").slice(0, 4)).toBe("1\n2\n");
   });
 
+  it("with a value that no store can hold is an error, and what comes after works", async () => {
+    const db = tenant("acme");
+    const strange = { sql: "INSERT INTO notes (id, text) VALUES (?, ?)", params: ["a", () => 1 as never] };
+    await expect(db.write({ statements: [strange as never] })).rejects.toBeInstanceOf(Error);
+    await db.write({ statements: [insert("b")] });
+    expect(await ids(db)).toEqual(["b"]);
+  });
+
   it("is ordered by when it was handed in, also among hundreds", async () => {
     const db = tenant("acme");
     const names = Array.from({ length: 300 }, (_, n) => `n${String(n).padStart(3, "0")}`);

@@ -22,6 +22,8 @@ export interface FailPoint {
   isThreadOnly?: boolean;
 }
 
+type Request = { type?: string; batch?: unknown };
+
 const path = process.env["CREEL_FAIL_POINT"];
 
 if (!isMainThread && parentPort !== null && path !== undefined) install(path, parentPort);
@@ -29,7 +31,7 @@ if (!isMainThread && parentPort !== null && path !== undefined) install(path, pa
 function install(file: string, port: NonNullable<typeof parentPort>): void {
   let seen = 0;
   let armed: FailPoint | undefined;
-  const note = (request: { type?: string; batch?: unknown }) => {
+  const note = (request: Request) => {
     const point = request.type === "write" ? readPoint(file) : undefined;
     if (point === undefined || !new RegExp(point.match).test(JSON.stringify(request.batch, readable))) return;
     if (seen++ < (point.skip ?? 0)) return;
@@ -40,7 +42,7 @@ function install(file: string, port: NonNullable<typeof parentPort>): void {
   // The product listens once, for requests; we hear each of them first.
   port.on = ((event: string, listener: (message: never) => void) =>
     on(event, (message: never) => {
-      if (event === "message") note(message);
+      if (event === "message") for (const request of message as Request[]) note(request);
       listener(message);
     })) as typeof port.on;
   const { exec } = SqliteDatabase.prototype;
