@@ -4,14 +4,27 @@ import { accessFaults, type BrowserWorld, findChromium, startBrowserWorld } from
 
 const PAGES = [
   "/",
+  "/new",
+  "/ask",
+  "/join",
+  "/account",
+  "/operator",
+  "/operator/tenants/:home",
+  "/operator/audit",
+  "/operator/receipts",
+  "/operator/no-such-page",
   "/t/home/",
   "/t/home/usage",
   "/t/home/agents",
   "/t/home/agents/main",
   "/t/home/settings",
   "/t/home/settings/appearance",
+  "/t/home/settings/organization",
+  "/t/home/settings/access",
   "/t/home/settings/tokens",
   "/t/home/settings/providers",
+  "/t/home/members",
+  "/t/home/audit",
   "/t/home/no-such-page",
 ];
 const LOOKS = [
@@ -30,11 +43,12 @@ describe.skipIf(findChromium() === undefined)("the pages (need a Chromium)", () 
     it(`open, fit and pass axe: ${look.locale}, ${look.colorScheme}, ${look.viewport.width} px`, async () => {
       const context = await world.signIn(look);
       const page = await context.newPage();
+      const { id: homeId } = await world.app.tenant("home");
       const problems: string[] = [];
       page.on("pageerror", (error) => problems.push(String(error)));
       page.on("console", (line) => line.type() === "error" && problems.push(line.text()));
       for (const path of PAGES) {
-        await page.goto(`${world.app.url}${path}`);
+        await page.goto(`${world.app.url}${path.replace(":home", homeId)}`);
         await page.getByRole("heading", { level: 1 }).first().waitFor();
         await page.waitForLoadState("networkidle");
         expect({ path, faults: await accessFaults(page) }).toEqual({ path, faults: [] });
@@ -48,6 +62,39 @@ describe.skipIf(findChromium() === undefined)("the pages (need a Chromium)", () 
       await context.close();
     }, 120_000);
   }
+
+  it("let nobody but the signed-in in, and pass axe for strangers too", async () => {
+    const context = await world.browser.newContext();
+    const page = await context.newPage();
+    for (const path of ["/login", "/account", "/operator", "/t/home/members", "/join#invite=not-a-secret"]) {
+      await page.goto(`${world.app.url}${path}`);
+      await page.getByRole("heading", { level: 1 }).first().waitFor();
+      expect({ path, faults: await accessFaults(page) }).toEqual({ path, faults: [] });
+      expect(await page.getByRole("button", { name: "Invite" }).count()).toBe(0);
+    }
+    await context.close();
+  });
+
+  it("reach every act on a member by keyboard", async () => {
+    const { id } = await world.app.tenant("home");
+    const tom = await world.app.app.auth.users.create({ displayName: "Tom Baker" });
+    await world.app.app.auth.members.add(id, tom.id, "member");
+    const context = await world.signIn();
+    const page = await context.newPage();
+    await page.goto(`${world.app.url}/t/home/members`);
+    await page.getByRole("button", { name: "Actions for Tom Baker" }).focus();
+    await page.keyboard.press("Enter");
+    // The menu takes the focus when it is there; keys before that would go to the page.
+    await expect.poll(() => page.evaluate("document.activeElement?.getAttribute('role')")).toBe("menuitem");
+    await page.keyboard.press("End");
+    await expect.poll(() => page.evaluate("document.activeElement?.textContent")).toBe("Remove");
+    await page.keyboard.press("Enter");
+    await page.getByRole("dialog").getByText("Remove Tom Baker?").waitFor();
+    expect(await accessFaults(page)).toEqual([]);
+    await page.keyboard.press("Escape");
+    expect(await page.getByRole("dialog").count()).toBe(0);
+    await context.close();
+  });
 
   it("lead from the palette to a page, and show the keys", async () => {
     const context = await world.signIn();
@@ -76,9 +123,10 @@ describe.skipIf(findChromium() === undefined)("the pages (need a Chromium)", () 
     await page.getByRole("button", { name: "I have copied it" }).click();
     await page.getByText("Laptop").waitFor();
     expect(await page.content()).not.toContain(secret);
-    await page.getByRole("button", { name: "Revoke" }).click();
+    const line = page.getByRole("listitem").filter({ hasText: "Laptop" });
+    await line.getByRole("button", { name: "Revoke" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
-    await page.getByText("Revoked").waitFor();
+    await line.getByText("Revoked").waitFor();
     await context.close();
   });
 

@@ -10,6 +10,8 @@ const ACCOUNTS = [
 ];
 
 const shots = process.env["CREEL_SHOTS"];
+/** A socket that was closed comes back after a while; what a page shows then is what counts. */
+const PATIENCE = { timeout: 15_000 };
 
 async function shoot(page: Page, name: string): Promise<void> {
   if (shots !== undefined) await page.screenshot({ path: `${shots}/${name}.png` });
@@ -92,9 +94,9 @@ describe.skipIf(findChromium() === undefined)("people in the browser (needs a Ch
     await page.locator("article .prose").nth(1).waitFor();
     await setRole(members, "Ada Lovelace", "readonly");
     await page.getByPlaceholder("You may read this conversation, but not write in it").waitFor();
-    await expect.poll(() => page.getByRole("link", { name: "Members" }).count()).toBe(0);
+    await expect.poll(() => page.getByRole("link", { name: "Members" }).count(), PATIENCE).toBe(0);
     // What they had started ends with their right to start it.
-    await expect.poll(() => page.getByRole("button", { name: /Stop/ }).count()).toBe(0);
+    await expect.poll(() => page.getByRole("button", { name: /Stop/ }).count(), PATIENCE).toBe(0);
     await shoot(page, "4-demoted");
 
     await setRole(members, "Ada Lovelace", "member");
@@ -136,6 +138,32 @@ describe.skipIf(findChromium() === undefined)("people in the browser (needs a Ch
     await other.goto(`${world.app.url}/account`);
     await other.getByRole("button", { name: "Continue with Development sign-in" }).waitFor();
     for (const context of contexts) await context.close();
+  });
+
+  it("prove once more who they are before a weighty step, and come back to where they were", async () => {
+    const context = await world.browser.newContext();
+    const page = await context.newPage();
+    await page.goto(`${world.app.url}/login`);
+    await atProvider(page, "Ben Okafor");
+    await page.getByRole("heading", { name: "You belong to no organization yet" }).waitFor();
+    await page.goto(`${world.app.url}/account`);
+    // As if the last proof were old.
+    await page.route("**/auth/identities/*", (route) =>
+      route.fulfill({ status: 403, json: { error: { code: "step_up_required", message: "Once more." } } }),
+    );
+    await page.getByRole("button", { name: "Remove" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Remove" }).click();
+    await page.getByRole("heading", { name: "Confirm that it is you" }).waitFor();
+    expect(await accessFaults(page)).toEqual([]);
+    await page.unroute("**/auth/identities/*");
+    await page.getByRole("button", { name: "Continue with Development sign-in" }).click();
+    await page.getByRole("button", { name: "Ben Okafor" }).click();
+    await page.waitForURL(/\/account$/);
+    // The server has its own say: the last way in stays.
+    await page.getByRole("button", { name: "Remove" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Remove" }).click();
+    await page.getByText("This is your last way to sign in").waitFor();
+    await context.close();
   });
 
   it("of another provider's account that failed are told so, without its words", async () => {

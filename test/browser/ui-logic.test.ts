@@ -2,10 +2,14 @@
 import { describe, expect, it } from "vitest";
 import { foldTranscript } from "../../ui/src/chat/fold-transcript.ts";
 import { applyAgentEvent, applyChatEvent, runParts, startRun } from "../../ui/src/chat/live-run.ts";
+import { failureText } from "../../ui/src/chat/run-failure.ts";
 import { holdsAnswer, localRows, takeRow, takeTail } from "../../ui/src/chat/transcript-rows.ts";
 import type { TranscriptRow } from "../../ui/src/gateway/wire.ts";
+import { en } from "../../ui/src/i18n/en.ts";
+import { zhCN } from "../../ui/src/i18n/zh-cn.ts";
 import { groupSessions } from "../../ui/src/sessions/group-sessions.ts";
 import { joinKey, sessionPath, splitKey, titleOf } from "../../ui/src/sessions/session-key.ts";
+import { slugFrom } from "../../ui/src/sign-in/slug.ts";
 import { csvCell, csvText, daysOf } from "../../ui/src/usage/usage-numbers.ts";
 
 function row(seq: number, role: string, text: string, runId?: string): TranscriptRow {
@@ -152,5 +156,37 @@ describe("usage", () => {
       ["2026-10-26", 2],
       ["2026-10-27", 0],
     ]);
+  });
+});
+
+describe("a failed answer", () => {
+  const own =
+    "⚠️ openai/gpt-x request failed (rate limit reached, HTTP 429). It says: Slow down. Try again in a moment.";
+  const lent =
+    "⚠️ harbour/deep request failed (authentication failed, HTTP 401). Please tell the operator of this service.";
+
+  it("is told in the reader's language, with what the provider said and which model it was", () => {
+    expect(failureText(own, zhCN)).toBe(`${zhCN.failures["rate_limit"]} Slow down. (openai/gpt-x, HTTP 429)`);
+    expect(failureText(own, en)).not.toContain("It says");
+  });
+
+  it("sends whoever was lent the key to the operator, not to settings they do not have", () => {
+    expect(failureText(lent, en)).toBe(`${en.failures["auth_lent"]} (harbour/deep, HTTP 401)`);
+    expect(failureText(lent, en)).not.toContain("Settings");
+  });
+
+  it("keeps a sentence it does not know", () => {
+    expect(failureText("⚠️ Access changed or was revoked while this was answered.", zhCN)).toBe(
+      "Access changed or was revoked while this was answered.",
+    );
+  });
+});
+
+describe("the address made from a name", () => {
+  it("has only what the server takes, and is empty when nothing is left", () => {
+    expect(slugFrom("Fjörður Sea Farm & Smokehouse")).toBe("fjordur-sea-farm-smokehouse");
+    expect(slugFrom("  Straße №5!! ")).toBe("strasse-no5");
+    expect(slugFrom("远洋渔业")).toBe("");
+    expect(slugFrom(`${"a".repeat(39)}-b`)).toBe("a".repeat(39));
   });
 });

@@ -25,7 +25,7 @@ const HEIGHTS = { 1400: 900, 360: 740 } as const;
 const TALLEST_PX = 3_200;
 
 /** How much the tallest scrolling part of the page hides. */
-const HIDDEN_PX = `Math.max(0, ...[...document.querySelectorAll("main, main *, body > div")]
+const HIDDEN_PX = `Math.max(0, ...[...document.querySelectorAll("main, main *, body > div, body > div > div")]
   .filter((element) => /auto|scroll/.test(getComputedStyle(element).overflowY) && element.clientHeight > 200)
   .map((element) => element.scrollHeight - element.clientHeight))`;
 

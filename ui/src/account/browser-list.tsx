@@ -61,10 +61,10 @@ export function BrowserList(props: { sessions: OpenBrowser[]; refresh: () => Pro
                   </span>
                   {session.isCurrent ? <Badge tone="accent">{words.account.thisOne}</Badge> : null}
                 </p>
-                <p className="truncate text-xs text-ink-3">
+                <p className="text-xs break-words text-ink-3">
                   {words.account.browserFacts(
                     session.address ?? "–",
-                    formats.dayTime(new Date(session.lastSeenAtMs)),
+                    formats.moment(new Date(session.lastSeenAtMs)),
                   )}
                 </p>
               </div>

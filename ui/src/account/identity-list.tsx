@@ -10,7 +10,7 @@ import { ConfirmDialog } from "../parts/dialog.tsx";
 import { Sheet } from "../parts/page-frame.tsx";
 import { Problem } from "../parts/states.tsx";
 import { ProviderIcon } from "../sign-in/provider-icon.tsx";
-import { useStepUp } from "./step-up.tsx";
+import { isStepUp, useStepUp } from "./step-up.tsx";
 
 function IdentityLine(props: { identity: Identity; onUnlink: () => void }) {
   const words = useWords();
@@ -26,7 +26,7 @@ function IdentityLine(props: { identity: Identity; onUnlink: () => void }) {
           {identity.upstream ? <Badge>{identity.upstream}</Badge> : null}
           {identity.emailVerified ? <Badge tone="accent">{words.account.confirmed}</Badge> : null}
         </p>
-        <p className="truncate text-xs text-ink-3">
+        <p className="text-xs break-words text-ink-3">
           {[identity.displayName, identity.email].filter(Boolean).join(" · ") || "–"}
         </p>
         <p className="text-xs text-ink-3">
@@ -51,7 +51,11 @@ export function IdentityList(props: { own: OwnAccount; refresh: () => Promise<un
     setFailure(undefined);
     guard(() => beginLink(provider, "/account")).then(
       ({ redirect }) => location.assign(redirect),
-      (error: unknown) => setFailure(error instanceof Error ? error : new Error(String(error))),
+      (error: unknown) => {
+        // The dialog that asks for a fresh proof says enough.
+        if (isStepUp(error)) return;
+        setFailure(error instanceof Error ? error : new Error(String(error)));
+      },
     );
   };
   return (
@@ -78,7 +82,9 @@ export function IdentityList(props: { own: OwnAccount; refresh: () => Promise<un
         {own.linkable.map((provider) => (
           <Button key={provider.id} onClick={() => add(provider.id)}>
             <Plus size={16} aria-hidden />
-            {words.account.add(provider.label)}
+            {own.identities.some((identity) => identity.provider === provider.id)
+              ? words.account.addAnother(provider.label)
+              : words.account.add(provider.label)}
           </Button>
         ))}
       </div>

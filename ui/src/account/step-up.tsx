@@ -19,6 +19,11 @@ interface StepUp {
   ask: () => void;
 }
 
+/** Whether the server wants a fresh proof first. */
+export function isStepUp(error: unknown): boolean {
+  return error instanceof HttpFailure && error.code === "step_up_required";
+}
+
 /** How long the server takes a proof for fresh, less what filling in a form takes. */
 const FRESH_MS = 3 * 60_000;
 
@@ -72,8 +77,13 @@ function StepUpDialog(props: { open: boolean; ways: Ways | undefined; onClose: (
       <div className="grid gap-3">
         {failure ? <Problem compact title={words.stepUp.failed} error={failure} /> : null}
         {props.ways === undefined ? <Skeleton lines={2} label={words.link.connecting} /> : null}
-        {props.ways?.providers.map((provider) => (
-          <Button key={provider.id} tone="primary" className="h-11 w-full" onClick={() => go(provider.id)}>
+        {props.ways?.providers.map((provider, place) => (
+          <Button
+            key={provider.id}
+            tone={place === 0 ? "primary" : "outline"}
+            className="h-11 w-full"
+            onClick={() => go(provider.id)}
+          >
             {words.stepUp.with(provider.label)}
           </Button>
         ))}
@@ -101,7 +111,7 @@ export function StepUpProvider(props: { children: ReactNode }) {
       try {
         return await act();
       } catch (error) {
-        if (error instanceof HttpFailure && error.code === "step_up_required") ask();
+        if (isStepUp(error)) ask();
         throw error;
       }
     };

@@ -16,6 +16,7 @@ function OutcomeMark(props: { outcome: AuditEvent["outcome"] }) {
 
 function Facts(props: { event: AuditEvent }) {
   const words = useWords();
+  const formats = useFormats();
   const { event } = props;
   const pairs: [string, string][] = [
     [words.audit.number, String(event.seq)],
@@ -25,7 +26,7 @@ function Facts(props: { event: AuditEvent }) {
     ...(event.target
       ? [[words.audit.on, `${event.target.kind} ${event.target.id}`] as [string, string]]
       : []),
-    ...detailPairs(event.details),
+    ...detailPairs(event.details, formats.dayTime),
     [words.audit.hash, event.hash],
   ];
   return (
@@ -58,7 +59,7 @@ export function AuditLine(props: { event: AuditEvent }) {
         <OutcomeMark outcome={event.outcome} />
         <span className="grid min-w-0 flex-1 sm:grid-cols-[1fr_auto] sm:items-center sm:gap-4">
           <span className="min-w-0">
-            <span className="block truncate text-m">
+            <span className="block break-words text-m sm:truncate">
               <span className="font-semibold">{event.actor.name}</span>
               <span className="text-ink-2">{` · ${actionWords(event.action, words)}`}</span>
               {target ? <span className="font-medium">{` · ${target}`}</span> : null}

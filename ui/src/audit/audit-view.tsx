@@ -76,12 +76,14 @@ function Filters(props: { fields: Fields; onChange: (change: Partial<Fields>) =>
           </option>
         ))}
       </SelectField>
-      <TextField
-        label={words.audit.actorId}
-        value={fields.actor}
-        maxLength={100}
-        onChange={(event) => onChange({ actor: event.target.value })}
-      />
+      <div className="col-span-2 lg:col-span-1">
+        <TextField
+          label={words.audit.actorId}
+          value={fields.actor}
+          maxLength={100}
+          onChange={(event) => onChange({ actor: event.target.value })}
+        />
+      </div>
       <TextField
         type="date"
         label={words.audit.since}

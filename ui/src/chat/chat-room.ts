@@ -202,7 +202,7 @@ export class ChatRoom {
     if (!older) this.olderOffset = page.nextOffset ?? page.messages.length;
     let outgoing: readonly Outgoing[] = withQueued(this.state.outgoing, page);
     for (const row of rows) if (row.role === "user") outgoing = withoutRow(outgoing, row);
-    const run = this.runAfter(page, rows);
+    const run = this.runAfter(page, rows, outgoing);
     if (run?.ended) {
       const asked = outgoing.find((item) => item.idempotencyKey === run.runId);
       outgoing = outgoing.filter((item) => item !== asked);
@@ -220,7 +220,11 @@ export class ChatRoom {
   }
 
   /** What is live after a page: the run in flight, or the ended one when the page does not hold its answer yet. */
-  private runAfter(page: HistoryPage, rows: readonly TranscriptRow[]): LiveRun | undefined {
+  private runAfter(
+    page: HistoryPage,
+    rows: readonly TranscriptRow[],
+    outgoing: readonly Outgoing[],
+  ): LiveRun | undefined {
     const run = this.state.run;
     const flight = page.inFlightRun;
     if (flight?.runId) {
@@ -231,13 +235,11 @@ export class ChatRoom {
       const tools = known.tools.length > 0 ? known.tools : toolsOfRows(rows, flight.runId);
       return { ...known, tools, text: text.length > known.text.length ? text : known.text };
     }
-    if (!run?.ended) return this.hasAccepted() ? run : undefined;
-    return holdsAnswer(rows, run.runId) ? undefined : run;
-  }
-
-  private hasAccepted(): boolean {
-    const runId = this.state.run?.runId;
-    return this.state.outgoing.some((item) => item.idempotencyKey === runId && item.state !== "failed");
+    // Its end was not heard, for instance while the connection was away, but the page has what it said.
+    if (run === undefined || holdsAnswer(rows, run.runId)) return undefined;
+    if (run.ended) return run;
+    const isWaiting = outgoing.some((item) => item.idempotencyKey === run.runId && item.state !== "failed");
+    return isWaiting ? run : undefined;
   }
 
   private settleSoon(): void {

@@ -99,8 +99,8 @@ export function Conversation(props: ConversationProps) {
   const busy = state.run !== undefined && !state.run.ended;
   const lastTurn = turns.length - 1;
   // The server does not give files back, so a message with files cannot be asked again from here.
-  const hasFiles = turns.findLast((turn) => turn.kind === "user")?.files.length;
-  const quiet = !state.run && state.outgoing.length === 0 && !hasFiles;
+  const quiet =
+    !state.run && sentCount === 0 && !turns.findLast((turn) => turn.kind === "user")?.files.length;
   const own = state.outgoing.filter((item) => item.idempotencyKey === runId);
   const others = state.outgoing.filter((item) => item.idempotencyKey !== runId);
   const outgoing = (item: (typeof own)[number], behindRun: boolean) => (

@@ -143,6 +143,7 @@ export const peopleEn = {
     suggestion: (label: string, email: string) =>
       `${label} knows ${email} too. If that is you, add it below: you will be asked to sign in there.`,
     add: (label: string) => `Add ${label}`,
+    addAnother: (label: string) => `Another account of ${label}`,
     linkFailed: "It was not added",
     unlinkTitle: (label: string) => `Remove ${label}?`,
     unlinkWhat: "You can no longer sign in with it. The last way in cannot be removed.",

@@ -139,6 +139,7 @@ export const peopleZhCN: typeof peopleEn = {
     suggestion: (label: string, email: string) =>
       `${label} 也有 ${email}。如果那是你，请在下方添加：你需要在那里登录一次。`,
     add: (label: string) => `添加 ${label}`,
+    addAnother: (label: string) => `添加另一个 ${label} 账号`,
     linkFailed: "未能添加",
     unlinkTitle: (label: string) => `移除 ${label}？`,
     unlinkWhat: "你将不能再用它登录。最后一种登录方式不能移除。",

@@ -91,7 +91,7 @@ function RequestLine(props: {
           {request.note || formats.moment(new Date(request.createdAtMs))}
         </p>
       </div>
-      <div className="flex flex-wrap items-center gap-2 pl-14 sm:pl-0">
+      <div className="flex flex-wrap items-center gap-2">
         <div className="w-32">
           <SelectField
             hideLabel

@@ -1,7 +1,7 @@
 /** One organization as an operator sees it, and what may be done to it. Owns: the page. Refuses to know: its contents. */
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { useFreshProof, useStepUp } from "../account/step-up.tsx";
+import { isStepUp, useFreshProof, useStepUp } from "../account/step-up.tsx";
 import { actionWords, detailPairs } from "../audit/audit-words.ts";
 import { useAccount } from "../http/account.ts";
 import {
@@ -77,7 +77,7 @@ function Story(props: { tenant: OperatedTenantDetail }) {
               <p className="text-xs break-words text-ink-3">
                 {[
                   formats.dayTime(new Date(event.atMs)),
-                  ...detailPairs(event.details)
+                  ...detailPairs(event.details, formats.dayTime)
                     // Each line is about the one organization of this page.
                     .filter(([name]) => name !== "tenantId")
                     .map(([name, value]) => `${name}: ${value}`),
@@ -102,9 +102,9 @@ function Acts(props: {
   const { tenant, onAsk } = props;
   const run = (act: () => Promise<unknown>) => {
     setFailure(undefined);
-    guard(act).then(props.onDone, (error: unknown) =>
-      setFailure(error instanceof Error ? error : new Error(String(error))),
-    );
+    guard(act).then(props.onDone, (error: unknown) => {
+      if (!isStepUp(error)) setFailure(error instanceof Error ? error : new Error(String(error)));
+    });
   };
   return (
     <div className="grid gap-3">

@@ -123,6 +123,39 @@ function Table(props: { tenants: OperatedTenant[] }) {
   );
 }
 
+function Filters(props: {
+  search: string;
+  status: string;
+  onSearch: (text: string) => void;
+  onStatus: (status: string) => void;
+}) {
+  const words = useWords();
+  return (
+    <div className="grid gap-3 sm:grid-cols-[1fr_14rem]">
+      <TextField
+        hideLabel
+        type="search"
+        label={words.operator.search}
+        placeholder={words.operator.search}
+        value={props.search}
+        onChange={(event) => props.onSearch(event.target.value)}
+      />
+      <SelectField
+        hideLabel
+        label={words.operator.state}
+        value={props.status}
+        onChange={(event) => props.onStatus(event.target.value)}
+      >
+        {STATES.map((state) => (
+          <option key={state} value={state}>
+            {state === "" ? words.operator.anyState : words.operator[state]}
+          </option>
+        ))}
+      </SelectField>
+    </div>
+  );
+}
+
 /** The list of organizations. */
 export function TenantsPage() {
   const words = useWords();
@@ -149,28 +182,7 @@ export function TenantsPage() {
         </Button>
       }
     >
-      <div className="grid gap-3 sm:grid-cols-[1fr_14rem]">
-        <TextField
-          hideLabel
-          type="search"
-          label={words.operator.search}
-          placeholder={words.operator.search}
-          value={search}
-          onChange={(event) => setSearch(event.target.value)}
-        />
-        <SelectField
-          hideLabel
-          label={words.operator.state}
-          value={status}
-          onChange={(event) => setStatus(event.target.value)}
-        >
-          {STATES.map((state) => (
-            <option key={state} value={state}>
-              {state === "" ? words.operator.anyState : words.operator[state]}
-            </option>
-          ))}
-        </SelectField>
-      </div>
+      <Filters search={search} status={status} onSearch={setSearch} onStatus={setStatus} />
       {list.isError ? (
         <Problem title={words.operator.failed} error={list.error} onRetry={() => void list.refetch()} />
       ) : list.isPending ? (

@@ -87,13 +87,19 @@ export function Problem(props: ProblemProps) {
 export function Forbidden(props: { tenant: Pick<Tenant, "role" | "isReadOnly" | "breakGlass"> }) {
   const words = useWords();
   const { role, isReadOnly, breakGlass } = props.tenant;
+  const isClosed = isReadOnly && !breakGlass;
   const hint = breakGlass
     ? words.forbidden.lookIn
     : isReadOnly
       ? words.forbidden.suspended
       : words.forbidden.hint(words.role[role]);
   return (
-    <Empty level={1} icon={<LockKeyhole size={28} aria-hidden />} title={words.forbidden.title} hint={hint} />
+    <Empty
+      level={1}
+      icon={<LockKeyhole size={28} aria-hidden />}
+      title={isClosed ? words.link.suspendedTitle : words.forbidden.title}
+      hint={hint}
+    />
   );
 }
 

@@ -6,13 +6,13 @@ import type { Role } from "../http/account.ts";
 import { listPeople } from "../http/people.ts";
 import { createToken } from "../http/tenant-settings.ts";
 import { useWords } from "../i18n/words-context.tsx";
+import { rolesUpTo, weakerRole } from "../members/role-field.tsx";
 import { Button } from "../parts/button.tsx";
 import { CopyButton } from "../parts/copy-button.tsx";
 import { Dialog } from "../parts/dialog.tsx";
 import { SelectField, TextField } from "../parts/field.tsx";
 import { Problem } from "../parts/states.tsx";
 
-const RANK: readonly Role[] = ["readonly", "member", "admin", "owner"];
 const EXPIRIES = ["30", "90", "365", ""] as const;
 
 /** Words separated by spaces or commas. */
@@ -38,62 +38,57 @@ function Made(props: { token: string; onDone: () => void }) {
   );
 }
 
-function WishForm(props: { onClose: () => void; onToken: (token: string) => void }) {
+interface Wish {
+  name: string;
+  role: Role;
+  /** Days as text; empty for never. */
+  expiry: string;
+  /** The service account it acts as; empty for an identity of its own. */
+  holder: string;
+  addresses: string;
+  agents: string;
+}
+
+interface FieldsProps {
+  wish: Wish;
+  onChange: (part: Partial<Wish>) => void;
+}
+
+/** What the server takes: without the fields that were left empty. */
+function toRequest({
+  name,
+  role,
+  expiry,
+  holder,
+  addresses,
+  agents,
+}: Wish): Parameters<typeof createToken>[1] {
+  const from = listOf(addresses);
+  const reached = listOf(agents);
+  return {
+    name: name.trim(),
+    role,
+    ...(expiry ? { expiresInDays: Number(expiry) } : {}),
+    ...(from.length > 0 ? { addresses: from } : {}),
+    ...(reached.length > 0 ? { agents: reached } : {}),
+    ...(holder ? { userId: holder } : {}),
+  };
+}
+
+function RightFields({ wish, onChange }: FieldsProps) {
   const words = useWords();
   const { slug, tenant } = useTenant();
-  const [name, setName] = useState("");
-  const [role, setRole] = useState<Role>(tenant.role === "readonly" ? "readonly" : "member");
-  const [expiry, setExpiry] = useState<string>("90");
-  const [holder, setHolder] = useState("");
-  const [addresses, setAddresses] = useState("");
-  const [agents, setAgents] = useState("");
   const people = useQuery({ queryKey: ["tenant", slug, "people"], queryFn: () => listPeople(slug) });
   const services = (people.data?.members ?? []).filter((member) => member.kind === "service");
-  const [busy, setBusy] = useState(false);
-  const [failure, setFailure] = useState<Error>();
-  const submit = async () => {
-    setBusy(true);
-    setFailure(undefined);
-    try {
-      const from = listOf(addresses);
-      const reached = listOf(agents);
-      const wish = {
-        name: name.trim(),
-        role,
-        ...(expiry ? { expiresInDays: Number(expiry) } : {}),
-        ...(from.length > 0 ? { addresses: from } : {}),
-        ...(reached.length > 0 ? { agents: reached } : {}),
-        ...(holder ? { userId: holder } : {}),
-      };
-      props.onToken((await createToken(slug, wish)).token);
-    } catch (error) {
-      setFailure(error instanceof Error ? error : new Error(String(error)));
-    } finally {
-      setBusy(false);
-    }
-  };
   return (
-    <form
-      className="grid gap-5"
-      onSubmit={(event) => {
-        event.preventDefault();
-        if (name.trim() && !busy) void submit();
-      }}
-    >
-      <TextField
-        label={words.tokens.name}
-        placeholder={words.tokens.namePlaceholder}
-        value={name}
-        maxLength={80}
-        onChange={(event) => setName(event.target.value)}
-      />
+    <>
       <div className="grid grid-cols-2 gap-4">
         <SelectField
           label={words.tokens.role}
-          value={role}
-          onChange={(event) => setRole(event.target.value as Role)}
+          value={wish.role}
+          onChange={(event) => onChange({ role: event.target.value as Role })}
         >
-          {RANK.slice(0, RANK.indexOf(tenant.role) + 1).map((other) => (
+          {rolesUpTo(tenant.role).map((other) => (
             <option key={other} value={other}>
               {words.role[other]}
             </option>
@@ -101,8 +96,8 @@ function WishForm(props: { onClose: () => void; onToken: (token: string) => void
         </SelectField>
         <SelectField
           label={words.tokens.expires}
-          value={expiry}
-          onChange={(event) => setExpiry(event.target.value)}
+          value={wish.expiry}
+          onChange={(event) => onChange({ expiry: event.target.value })}
         >
           {EXPIRIES.map((days) => (
             <option key={days} value={days}>
@@ -114,8 +109,8 @@ function WishForm(props: { onClose: () => void; onToken: (token: string) => void
       {services.length > 0 ? (
         <SelectField
           label={words.tokens.actsAs}
-          value={holder}
-          onChange={(event) => setHolder(event.target.value)}
+          value={wish.holder}
+          onChange={(event) => onChange({ holder: event.target.value })}
         >
           <option value="">{words.tokens.actsAsItself}</option>
           {services.map((service) => (
@@ -125,31 +120,80 @@ function WishForm(props: { onClose: () => void; onToken: (token: string) => void
           ))}
         </SelectField>
       ) : null}
-      <details className="grid gap-4 text-m">
-        <summary className="quick cursor-pointer rounded-small py-1 text-s text-ink-2 hover:text-ink">
-          {words.tokens.limits}
-        </summary>
-        <div className="grid gap-4 pt-2">
-          <TextField
-            label={words.tokens.addresses}
-            hint={words.tokens.addressesHint}
-            value={addresses}
-            className="font-mono"
-            onChange={(event) => setAddresses(event.target.value)}
-          />
-          <TextField
-            label={words.tokens.agents}
-            hint={words.tokens.agentsHint}
-            value={agents}
-            className="font-mono"
-            onChange={(event) => setAgents(event.target.value)}
-          />
-        </div>
-      </details>
+    </>
+  );
+}
+
+function LimitFields({ wish, onChange }: FieldsProps) {
+  const words = useWords();
+  return (
+    <details className="grid gap-4 text-m">
+      <summary className="quick cursor-pointer rounded-small py-1 text-s text-ink-2 hover:text-ink">
+        {words.tokens.limits}
+      </summary>
+      <div className="grid gap-4 pt-2">
+        <TextField
+          label={words.tokens.addresses}
+          hint={words.tokens.addressesHint}
+          value={wish.addresses}
+          className="font-mono"
+          onChange={(event) => onChange({ addresses: event.target.value })}
+        />
+        <TextField
+          label={words.tokens.agents}
+          hint={words.tokens.agentsHint}
+          value={wish.agents}
+          className="font-mono"
+          onChange={(event) => onChange({ agents: event.target.value })}
+        />
+      </div>
+    </details>
+  );
+}
+
+function WishForm(props: { onClose: () => void; onToken: (token: string) => void }) {
+  const words = useWords();
+  const { slug, tenant } = useTenant();
+  const [wish, setWish] = useState<Wish>({
+    ...{ name: "", expiry: "90", holder: "", addresses: "", agents: "" },
+    role: weakerRole("member", tenant.role),
+  });
+  const [busy, setBusy] = useState(false);
+  const [failure, setFailure] = useState<Error>();
+  const change = (part: Partial<Wish>) => setWish((before) => ({ ...before, ...part }));
+  const ready = wish.name.trim() !== "" && !busy;
+  const submit = async () => {
+    setBusy(true);
+    setFailure(undefined);
+    try {
+      props.onToken((await createToken(slug, toRequest(wish))).token);
+    } catch (error) {
+      setFailure(error instanceof Error ? error : new Error(String(error)));
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <form
+      className="grid gap-5"
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (ready) void submit();
+      }}
+    >
+      <TextField
+        label={words.tokens.name}
+        placeholder={words.tokens.namePlaceholder}
+        value={wish.name}
+        maxLength={80}
+        onChange={(event) => change({ name: event.target.value })}
+      />
+      <RightFields wish={wish} onChange={change} />
+      <LimitFields wish={wish} onChange={change} />
       {failure ? <Problem compact title={words.tokens.createFailed} error={failure} /> : null}
       <div className="flex justify-end gap-2">
         <Button onClick={props.onClose}>{words.act.cancel}</Button>
-        <Button tone="primary" type="submit" disabled={!name.trim() || busy}>
+        <Button tone="primary" type="submit" disabled={!ready}>
           {words.act.create}
         </Button>
       </div>

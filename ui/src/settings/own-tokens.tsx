@@ -42,7 +42,7 @@ function MakeDialog(props: { open: boolean; onClose: () => void; onMade: () => v
       open={props.open}
       onClose={close}
       title={secret ? words.tokens.madeTitle : words.ownTokens.create}
-      description={secret ? words.tokens.madeHint : words.ownTokens.createHint(words.tokens.days(DAYS))}
+      description={secret ? words.tokens.madeHint : words.ownTokens.createHint(words.members.days(DAYS))}
     >
       {secret ? (
         <SecretBox text={secret} />

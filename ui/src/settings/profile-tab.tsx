@@ -9,7 +9,7 @@ import { TextField } from "../parts/field.tsx";
 import { Sheet } from "../parts/page-frame.tsx";
 import { Problem } from "../parts/states.tsx";
 import { useToast } from "../parts/toasts.tsx";
-import { EverythingOut, OwnDevices } from "./own-devices.tsx";
+import { EverythingOut, OwnDevices } from "./access/own-devices.tsx";
 import { OwnTokens } from "./own-tokens.tsx";
 
 function Facts() {

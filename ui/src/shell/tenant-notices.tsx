@@ -21,14 +21,16 @@ import { useToast } from "../parts/toasts.tsx";
 
 const PERIOD_MS = 60_000;
 
-function Line(props: { icon: ReactNode; children: ReactNode; hint?: string }) {
+function Line(props: { icon: ReactNode; text: string; children?: ReactNode }) {
   return (
     <div
       role="status"
-      title={props.hint}
-      className="no-print flex min-h-9 flex-wrap items-center justify-center gap-x-3 gap-y-1 bg-willow-soft px-4 py-1.5 text-center text-s text-willow"
+      className="no-print flex min-h-9 flex-wrap items-center justify-center gap-x-3 gap-y-1 bg-willow-soft px-4 py-1.5 text-s text-willow"
     >
-      {props.icon}
+      <span className="flex min-w-0 items-start gap-2 text-left">
+        {props.icon}
+        <span className="min-w-0 break-words">{props.text}</span>
+      </span>
       {props.children}
     </div>
   );
@@ -55,14 +57,11 @@ function LookLine(props: {
   const formats = useFormats();
   const { grant } = props;
   const waiting = grant.state === "waiting";
+  const said = waiting
+    ? words.operator.bannerWaiting(grant.operatorName)
+    : words.operator.banner(grant.operatorName, formats.moment(new Date(grant.endsAtMs ?? 0)));
   return (
-    <Line icon={<Eye size={16} aria-hidden className="shrink-0" />} hint={grant.reason}>
-      <span>
-        {waiting
-          ? words.operator.bannerWaiting(grant.operatorName)
-          : words.operator.banner(grant.operatorName, formats.moment(new Date(grant.endsAtMs ?? 0)))}
-        {` “${grant.reason}”`}
-      </span>
+    <Line icon={<Eye size={16} aria-hidden className="mt-0.5 shrink-0" />} text={`${said} “${grant.reason}”`}>
       {props.mayAnswer && waiting ? (
         <>
           <Answer text={words.operator.consent} onClick={() => props.onAnswer("consent")} />
@@ -85,10 +84,10 @@ function OwnLook(props: { until: number | null | undefined }) {
     void endBreakGlass(tenant.id).finally(() => location.assign("/operator"));
   };
   return (
-    <Line icon={<Eye size={16} aria-hidden className="shrink-0" />}>
-      <span>
-        {props.until ? words.lookIn.you(formats.moment(new Date(props.until))) : words.lookIn.youNow}
-      </span>
+    <Line
+      icon={<Eye size={16} aria-hidden className="mt-0.5 shrink-0" />}
+      text={props.until ? words.lookIn.you(formats.moment(new Date(props.until))) : words.lookIn.youNow}
+    >
       <Answer text={words.lookIn.end} onClick={end} />
     </Line>
   );
@@ -120,8 +119,11 @@ function Offers() {
   return (offers.data ?? [])
     .filter((offer) => offer.isToYou)
     .map((offer) => (
-      <Line key={offer.id} icon={<Crown size={16} aria-hidden className="shrink-0" />}>
-        <span>{words.members.offerFrom(offer.displayName)}</span>
+      <Line
+        key={offer.id}
+        icon={<Crown size={16} aria-hidden className="mt-0.5 shrink-0" />}
+        text={words.members.offerFrom(offer.displayName)}
+      >
         <Answer text={words.members.accept} onClick={() => answer(acceptOwnership(slug, offer.id))} />
         <Answer text={words.members.refuse} onClick={() => answer(refuseOwnership(slug, offer.id))} />
       </Line>
@@ -149,9 +151,10 @@ export function TenantNotices() {
       ) : null}
       {tenant.breakGlass ? null : <Offers />}
       {tenant.isReadOnly && !tenant.breakGlass ? (
-        <Line icon={<Lock size={16} aria-hidden className="shrink-0" />}>
-          {words.operator.bannerReadOnly}
-        </Line>
+        <Line
+          icon={<Lock size={16} aria-hidden className="mt-0.5 shrink-0" />}
+          text={words.operator.bannerReadOnly}
+        />
       ) : null}
       {(tenant.breakGlass ? [] : open).map((grant) => (
         <LookLine

@@ -26,7 +26,7 @@ function LineFrame(props: { name: ReactNode; facts: string[]; children: ReactNod
           </p>
         ))}
       </div>
-      <div className="flex gap-2">{props.children}</div>
+      <div className="flex gap-2 pl-9 sm:pl-0">{props.children}</div>
     </li>
   );
 }

@@ -1,14 +1,14 @@
 /** Devices that act for the reader, and ending everything of theirs at once. Owns: both. Refuses to know: other people's devices. */
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { useTenant } from "../gateway/tenant-context.tsx";
-import { type Device, listOwnDevices, removeOwnDevice, signOutEverywhere } from "../http/identity.ts";
-import { useWords } from "../i18n/words-context.tsx";
-import { Button } from "../parts/button.tsx";
-import { ConfirmDialog } from "../parts/dialog.tsx";
-import { Sheet } from "../parts/page-frame.tsx";
-import { Problem, Skeleton } from "../parts/states.tsx";
-import { DeviceLine, deviceName } from "./access/device-lines.tsx";
+import { useTenant } from "../../gateway/tenant-context.tsx";
+import { type Device, listOwnDevices, removeOwnDevice, signOutEverywhere } from "../../http/identity.ts";
+import { useWords } from "../../i18n/words-context.tsx";
+import { Button } from "../../parts/button.tsx";
+import { ConfirmDialog } from "../../parts/dialog.tsx";
+import { Sheet } from "../../parts/page-frame.tsx";
+import { Problem, Skeleton } from "../../parts/states.tsx";
+import { DeviceLine, deviceName } from "./device-lines.tsx";
 
 /** The sheet of one's own devices. */
 export function OwnDevices() {
