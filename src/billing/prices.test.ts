@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { ModelUsage } from "../protocol/message.ts";
 import { isDay } from "./calendar.ts";
-import { costOf, type Price, PriceBook, SHIPPED_PRICES } from "./prices.ts";
+import { costOf, PriceBook, SHIPPED_PRICES } from "./prices.ts";
+import type { Price } from "./pricing/price.ts";
 
 const AT = Date.UTC(2026, 10, 22);
 

@@ -6,18 +6,12 @@
  * micro-units per million tokens. Rounding rule: the exact cost of one event is rounded up once, to a whole
  * micro-unit; its parts are rounded so that they add up to it. Sums of events are then exact.
  */
+
+import type { TenantId } from "../kernel/ids.ts";
 import type { ModelUsage } from "../protocol/message.ts";
 import priceTable from "./prices.json" with { type: "json" };
-
-/** Prices in micro-units per million tokens. Integers, never negative. */
-export interface Price {
-  input: number;
-  output: number;
-  cacheRead: number;
-  cacheWrite: number;
-  /** Where it is from: `config`, `free`, `book:<day>` or `unknown` (all zero then). */
-  origin: string;
-}
+import type { Price } from "./pricing/price.ts";
+import { PriceRows, toPrice } from "./pricing/price-rows.ts";
 
 /** A row of the price table; a missing cache price means that cached tokens cost what fresh ones do. */
 export interface PriceEntry {
@@ -61,6 +55,7 @@ const UNKNOWN: Price = { ...FREE, origin: "unknown" };
 /** Looks prices up. */
 export class PriceBook {
   private readonly byModel = new Map<string, PriceEntry[]>();
+  private rows = new PriceRows();
 
   constructor(entries: readonly PriceEntry[] = SHIPPED_PRICES) {
     for (const entry of [...entries].sort((left, right) => (left.from < right.from ? 1 : -1))) {
@@ -70,8 +65,9 @@ export class PriceBook {
   }
 
   /**
-   * The price that held at `atMs`: the model's own cost when it is set and sane, nothing for the demo model and for
-   * models used without a key, else the newest row that had begun; otherwise zero with the origin `unknown`.
+   * The price that held at `atMs`. For the platform's keys an operator's row first, the tenant's own before everybody's,
+   * and its margin on top of whatever holds; then the model's own cost when it is set and sane, nothing for the demo
+   * model and for models used without a key, the newest shipped row that had begun; else zero, origin `unknown`.
    */
   priceOf(model: {
     provider: string;
@@ -79,11 +75,40 @@ export class PriceBook {
     atMs: number;
     cost: ConfiguredCost | undefined;
     keyOwner: "tenant" | "platform" | "none";
+    /** Who pays; absent for what everybody does. */
+    tenantId?: TenantId | undefined;
   }): Price {
+    if (model.keyOwner !== "platform") return this.baseOf(model);
+    const day = dayOf(model.atMs);
+    const { tenantId = "" } = model;
+    const row = this.rows.find("model", { provider: model.provider, name: model.model }, tenantId, day);
+    return this.rows.withMargin(row === undefined ? this.baseOf(model) : toPrice(row), tenantId, day);
+  }
+
+  /** What one call of a tool costs, in micro-units, and where that is from; nothing unless an operator set it. */
+  toolPriceOf(tenantId: TenantId, toolName: string, atMs: number): { micros: number; origin: string } {
+    const day = dayOf(atMs);
+    const row = this.rows.find("tool", { provider: "", name: toolName }, tenantId, day);
+    if (row === undefined || row.input === 0) return { micros: 0, origin: "free" };
+    const { input, origin } = this.rows.withMargin(toPrice(row), tenantId, day);
+    return { micros: input, origin };
+  }
+
+  /** What a tenant pays on top of prices, in hundredths of a percent. */
+  marginOf(tenantId: TenantId, atMs: number): number {
+    return this.rows.marginOf(tenantId, dayOf(atMs));
+  }
+
+  /** Let other rows of operators hold from now on. */
+  replaceRows(rows: PriceRows): void {
+    this.rows = rows;
+  }
+
+  private baseOf(model: Omit<Parameters<PriceBook["priceOf"]>[0], "tenantId">): Price {
     const configured = model.cost === undefined ? undefined : fromConfig(model.cost);
     if (configured !== undefined) return configured;
     if (model.provider === "demo" || (model.keyOwner === "none" && model.cost === undefined)) return FREE;
-    const day = new Date(model.atMs).toISOString().slice(0, 10);
+    const day = dayOf(model.atMs);
     const entry = this.byModel.get(keyOf(model.provider, model.model))?.find((row) => row.from <= day);
     if (entry === undefined) return UNKNOWN;
     const { input, output, cacheRead = input, cacheWrite = input } = entry;
@@ -93,9 +118,11 @@ export class PriceBook {
 
 /** What the tokens cost at the price; see the rounding rule in the head of this file. */
 export function costOf(usage: ModelUsage, price: Price): Cost {
+  const thought = Math.min(usage.reasoningTokens ?? 0, usage.outputTokens);
   const exact = [
     BigInt(usage.inputTokens) * BigInt(price.input),
-    BigInt(usage.outputTokens) * BigInt(price.output),
+    BigInt(usage.outputTokens - thought) * BigInt(price.output) +
+      BigInt(thought) * BigInt(price.reasoning ?? price.output),
     BigInt(usage.cacheReadTokens) * BigInt(price.cacheRead),
     BigInt(usage.cacheWriteTokens) * BigInt(price.cacheWrite),
   ];
@@ -132,6 +159,10 @@ function fromConfig(cost: ConfiguredCost): Price | undefined {
 function toMicros(currency: number): number | undefined {
   const micros = Math.round(currency * 1_000_000);
   return micros >= 0 && micros <= HIGHEST_PRICE ? micros : undefined;
+}
+
+function dayOf(atMs: number): string {
+  return new Date(atMs).toISOString().slice(0, 10);
 }
 
 function keyOf(provider: string, model: string): string {

@@ -64,6 +64,8 @@ export interface UsageMeterDeps {
   log: Log;
   /** Told about every tenant that is about to use something; see rollup. */
   noteChange?: ((scope: TenantScope) => void) | undefined;
+  /** Told about the tokens of every model call. */
+  noteTokens?: ((scope: TenantScope, tokens: number) => void) | undefined;
 }
 
 const COLUMNS = `tenant_id, run_id, step, kind, ordinal, purpose, agent_id, session_key, session_id, user_id, channel,
@@ -102,7 +104,7 @@ export class UsageMeter {
   ): { statements: Statement[]; costMicros: number; wire: WireUsage } {
     const usage = this.soundUsage(scope, input);
     const atMs = this.soundTime(input.atMs);
-    const price = this.deps.prices.priceOf({ ...input, atMs });
+    const price = this.deps.prices.priceOf({ ...input, atMs, tenantId: scope.tenantId });
     const cost = costOf(usage, price);
     const counts = [usage.inputTokens, usage.outputTokens, usage.cacheReadTokens, usage.cacheWriteTokens];
     const params: SqlValue[] = [
@@ -115,16 +117,23 @@ export class UsageMeter {
       input.runId,
     ];
     this.deps.noteChange?.(scope);
+    this.deps.noteTokens?.(
+      scope,
+      counts.reduce((sum, count) => sum + count, 0),
+    );
     return { statements: [{ sql: INSERT, params }], costMicros: cost.total, wire: wireOf(usage, cost) };
   }
 
   /** Meter a tool call. The statements go into the same batch as the tool's result. */
   toolCall(scope: TenantScope, input: ToolUsageInput): { statements: Statement[] } {
     const atMs = this.soundTime(input.atMs);
+    const { micros, origin } = this.deps.prices.toolPriceOf(scope.tenantId, input.toolName, atMs);
     const params: SqlValue[] = [
       ...this.where(scope, { ...input, atMs }, "tool", input.ordinal, "tool"),
       ...["", "", name(input.callId), name(input.toolName), 0, 0, 0, 0],
-      ...[0, flag(input.isError), 1, 0, 0, 0, 0, 0, 0, "free", "none", 0, input.runId],
+      // A call's price stands with the input: the parts must add up to the whole, and a tool has no other part.
+      ...[0, flag(input.isError), 1, 0, micros, 0, 0, 0, micros, origin, micros > 0 ? "platform" : "none"],
+      ...[0, input.runId],
     ];
     this.deps.noteChange?.(scope);
     return { statements: [{ sql: INSERT, params }] };
@@ -162,6 +171,7 @@ export class UsageMeter {
       outputTokens: tokens(usage.outputTokens),
       cacheReadTokens: tokens(usage.cacheReadTokens),
       cacheWriteTokens: tokens(usage.cacheWriteTokens),
+      ...(usage.reasoningTokens === undefined ? {} : { reasoningTokens: tokens(usage.reasoningTokens) }),
       isExact: usage.isExact === true,
     };
     const isAltered =

@@ -39,6 +39,9 @@ export function loadConfig(sources: ConfigSources): LoadedConfig {
       stateDir: resolve(config.stateDir),
       providers: resolveKeys(config.providers, sources.env),
       signInProviders: resolveSecrets(config.signInProviders, sources.env),
+      usageExport: resolveAt("billing.export", config.usageExport, sources.env),
+      stripe: resolveAt("payments.stripe", config.stripe, sources.env),
+      alipay: resolveAt("payments.alipay", config.alipay, sources.env),
     },
     file: file === undefined ? null : path,
   };
@@ -91,17 +94,22 @@ function atPath(value: unknown, path: string): unknown {
 function resolveKeys(providers: Config["providers"], env: ConfigSources["env"]): Config["providers"] {
   return Object.fromEntries(
     Object.entries(providers).map(([id, provider]) => {
-      if (provider.apiKey === undefined) return [id, provider];
-      const key = lookUp(provider.apiKey, env);
-      if (key === undefined || key.trim() === "") {
-        throw new AppError(
-          "invalid_request",
-          `models.providers.${id}.apiKey refers to a secret that is empty or missing.`,
-        );
-      }
-      return [id, { ...provider, apiKey: key.trim() }];
+      const own = resolveKey(`models.providers.${id}`, provider, env);
+      if (own.usage === undefined) return [id, own];
+      return [id, { ...own, usage: resolveKey(`models.providers.${id}.usage`, own.usage, env) }];
     }),
   );
+}
+
+function resolveKey<Settings extends { apiKey?: Parameters<typeof lookUp>[0] | undefined }>(
+  path: string,
+  settings: Settings,
+  env: ConfigSources["env"],
+): Settings {
+  if (settings.apiKey === undefined) return settings;
+  const key = lookUp(settings.apiKey, env)?.trim() ?? "";
+  if (key !== "") return { ...settings, apiKey: key };
+  throw new AppError("invalid_request", `${path}.apiKey refers to a secret that is empty or missing.`);
 }
 
 /** Words that stand where a secret should be. */
@@ -123,6 +131,32 @@ function resolveSecrets(
       return [id, { ...provider, clientSecret: secret }];
     }),
   );
+}
+
+const SECRET_FIELDS = new Set([
+  "secret",
+  "apiKey",
+  "secretKey",
+  "webhookSecret",
+  "privateKey",
+  "alipayPublicKey",
+]);
+
+/** SECURITY: with an empty or guessable secret anybody could report payments; the start is refused (ATTACKS QU-08). */
+function resolveAt<Settings extends object | undefined>(
+  path: string,
+  settings: Settings,
+  env: ConfigSources["env"],
+): Settings {
+  if (settings === undefined) return settings;
+  const entries = Object.entries(settings).map(([name, value]) => {
+    if (!SECRET_FIELDS.has(name)) return [name, value];
+    const secret = lookUp(value, env)?.trim() ?? "";
+    if (secret.length >= SECRET_CHARS && !PLACEHOLDER.test(secret)) return [name, secret];
+    const what = secret === "" ? "is empty or missing" : "is a placeholder or too short";
+    throw new AppError("invalid_request", `${path}.${name} ${what}.`);
+  });
+  return Object.fromEntries(entries) as Settings;
 }
 
 function lookUp(

@@ -5,6 +5,8 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
+import { alipaySchema, stripeSchema, usageExportSchema } from "./billing-schema.ts";
+import { PLAN_ID, planSchema } from "./plan-schema.ts";
 
 /** One setting. */
 export interface Option<Schema extends z.ZodType = z.ZodType> {
@@ -51,6 +53,8 @@ const providersSchema = z.record(
     apiKey: secretSchema.optional(),
     api: z.literal("openai-completions").optional(),
     models: z.array(modelSchema).min(1),
+    /** Where the provider tells what it counted itself, in OpenAI's form. */
+    usage: z.object({ url: z.url({ protocol: /^https?$/ }), apiKey: secretSchema.optional() }).optional(),
   }),
 );
 
@@ -148,7 +152,7 @@ export const OPTIONS = {
     path: "models.providers",
     schema: providersSchema.default({}),
     isSecret: true,
-    doc: "Models the operator offers to all tenants, in OpenClaw's form. `apiKey` is the key, a reference like $NAME in braces to the environment, {source: 'env', id} or {source: 'file', id}.",
+    doc: "Models the operator offers to all tenants, in OpenClaw's form. `apiKey` is the key, a reference like $NAME in braces to the environment, {source: 'env', id} or {source: 'file', id}. `usage` ({url, apiKey}) is where the provider tells its own counts, e.g. OpenAI's /v1/organization/usage/completions with an admin key; they are compared with ours every night.",
   }),
   defaultModel: option({
     path: "agents.defaults.model.primary",
@@ -168,6 +172,49 @@ export const OPTIONS = {
     path: "egress.allowPrivate",
     schema: z.array(z.string().min(1)).default([]),
     doc: "Private hosts or CIDR ranges that model endpoints may use, e.g. 127.0.0.1 for Ollama on this machine. Cloud metadata addresses stay refused.",
+  }),
+  plans: option({
+    path: "plans.list",
+    schema: z.record(PLAN_ID, planSchema).default({}),
+    doc: "Plans to put tenants on, by id, besides the shipped free, team, business and unlimited: {version, name, monthlyBudgetMicros, seats, agents, requestsPerMinute, concurrentTurns, tokensPerMinute, models and more}; see docs/billing.md. What is left out is not limited. Raise `version` with every change: tenants keep the terms they were put on.",
+  }),
+  defaultPlan: option({
+    path: "plans.default",
+    schema: PLAN_ID.default("unlimited"),
+    doc: "The plan of tenants that nobody put on one.",
+  }),
+  usageExport: option({
+    path: "billing.export",
+    schema: usageExportSchema,
+    isSecret: true,
+    doc: "Where the usage of all tenants is sent: {kind: 'webhook', url, secret} as CloudEvents with Standard Webhooks signatures (`secret` is whsec_ and base64), or {kind: 'stripe', apiKey, meter, customers} as Stripe meter events; see docs/billing.md. Secrets are written like a model's `apiKey`. Tenants may set up webhooks of their own besides.",
+  }),
+  stripe: option({
+    path: "payments.stripe",
+    schema: stripeSchema,
+    isSecret: true,
+    doc: "Top-ups by Stripe Checkout: {secretKey, webhookSecret}, written like a model's `apiKey`. Let Stripe report checkout.session.completed and checkout.session.async_payment_succeeded to /webhooks/payments/stripe.",
+  }),
+  alipay: option({
+    path: "payments.alipay",
+    schema: alipaySchema,
+    isSecret: true,
+    doc: "Top-ups by Alipay for tenants that pay in CNY: {appId, privateKey, alipayPublicKey, keyType, gateway}; keys are written like a model's `apiKey`. Reports come to /webhooks/payments/alipay below gateway.publicUrl.",
+  }),
+  strangersPerMinute: option({
+    path: "traffic.strangersPerMinute",
+    schema: z.int().min(0).max(10_000_000).default(1_200),
+    doc: "Requests and handshakes of one address (IPv6: its /64) in a minute that are not, or not yet, somebody's; 0 for any number. Loopback is not counted, since a proxy there would make everybody one.",
+  }),
+  turnsAtOnce: option({
+    path: "turns.concurrent",
+    schema: z.int().min(1).max(100_000).default(1_000),
+    doc: "Turns that all tenants together may have going at once; more wait, and are served in turn by the weight of their tenants' plans.",
+  }),
+  turnsPerSession: option({
+    path: "turns.sessionPerMinute",
+    schema: z.int().min(0).max(1_000_000).default(600),
+    doc: "Turns of one session in a minute that look like a loop: from there on the tenant starts no more until somebody lets it go on. 0 never stops anybody.",
   }),
   logLevel: option({
     path: "logging.level",

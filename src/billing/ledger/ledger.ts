@@ -1,0 +1,190 @@
+/**
+ * The tenant's money as lines. Owns: reading lines and balances, lines that people and payments make.
+ * Refuses to know: calls (their lines follow from reservations and usage events), who may do it.
+ */
+import type { Clock } from "../../kernel/clock.ts";
+import { AppError } from "../../kernel/errors.ts";
+import type { SqlValue, Statement } from "../../storage/database.ts";
+import type { TenantScope } from "../../tenancy/scoped.ts";
+import { Calendars } from "../calendar.ts";
+import { type LedgerVerdict, verifyLedger } from "./verify.ts";
+
+/** What a line is for. */
+export const LINE_KINDS = [
+  ...(["reserve", "settle", "release", "overrun", "charge"] as const),
+  ...(["top_up", "grant", "redeem", "expire", "adjust", "refund"] as const),
+] as const;
+/** One of the above. */
+export type LineKind = (typeof LINE_KINDS)[number];
+
+/** One line: an amount in micro-units from one account to another. */
+export interface Transfer {
+  seq: number;
+  id: string;
+  kind: LineKind;
+  from: string;
+  to: string;
+  amountMicros: number;
+  atMs: number;
+  /** `YYYY-MM`, in the tenant's calendar. */
+  period: string;
+  source: string;
+  sourceId: string;
+  runId: string | null;
+  linkedTo: string | null;
+  details: Record<string, unknown>;
+}
+
+/** Which lines; bounds of time are milliseconds, `fromMs` included and `toMs` not. */
+export interface LineFilter {
+  /** Lines after this number. */
+  after?: number | undefined;
+  runId?: string | undefined;
+  kind?: LineKind | undefined;
+  fromMs?: number | undefined;
+  toMs?: number | undefined;
+  /** 100 unless said, at most 500. */
+  limit?: number | undefined;
+}
+
+/** Where a line comes from; the same source and id make one line, for ever. */
+export interface Entry {
+  source: string;
+  sourceId: string;
+  /** Micro-units, above zero. */
+  amountMicros: number;
+  atMs?: number | undefined;
+  linkedTo?: string | undefined;
+  details?: Record<string, unknown> | undefined;
+}
+
+const MOST_MICROS = 1_000_000_000_000_000;
+const MOST_LEFT = `SELECT min(amount, coalesce((SELECT balance_micros FROM ledger_balances WHERE account = 'credit'), 0))
+  AS micros FROM entry`;
+const LINE = `seq, id, kind, from_account AS "from", to_account AS "to", amount_micros AS amountMicros, at_ms AS atMs,
+  period, source, source_id AS sourceId, nullif(run_id, '') AS runId, linked_to AS linkedTo, details`;
+
+/** See the head of this file. */
+export class Ledger {
+  private readonly clock: Clock;
+  private readonly calendars = new Calendars();
+
+  constructor(clock: Clock) {
+    this.clock = clock;
+  }
+
+  /** Micro-units on an account; 0 when it has no lines. `credit` is what the tenant has left. */
+  async balance(scope: TenantScope, account: string): Promise<number> {
+    const sql = "SELECT balance_micros AS micros FROM ledger_balances WHERE account = ?";
+    return (await scope.db.find<{ micros: number }>(sql, [account]))?.micros ?? 0;
+  }
+
+  /** Lines in order; `next` is the `after` of the next page, null at the end. */
+  async list(
+    scope: TenantScope,
+    filter: LineFilter = {},
+  ): Promise<{ transfers: Transfer[]; next: number | null }> {
+    const limit = Math.min(filter.limit ?? 100, 500);
+    const conditions: [string, SqlValue | undefined][] = [
+      ["seq > ?", filter.after],
+      ["run_id = ?", filter.runId],
+      ["kind = ?", filter.kind],
+      ["at_ms >= ?", filter.fromMs],
+      ["at_ms < ?", filter.toMs],
+    ];
+    const given = conditions.filter(([, value]) => value !== undefined) as [string, SqlValue][];
+    const where = given.length === 0 ? "" : `WHERE ${given.map(([sql]) => sql).join(" AND ")}`;
+    const rows = await scope.db.list<Omit<Transfer, "details"> & { details: string }>(
+      `SELECT ${LINE} FROM ledger_transfers ${where} ORDER BY seq LIMIT ?`,
+      [...given.map(([, value]) => value), limit + 1],
+    );
+    const page = rows.slice(0, limit);
+    const transfers = page.map((row) => ({
+      ...row,
+      details: JSON.parse(row.details) as Transfer["details"],
+    }));
+    return { transfers, next: rows.length > limit ? (page.at(-1)?.seq ?? null) : null };
+  }
+
+  /** Money that was paid becomes credit. False when this source and id were there before. */
+  async topUp(scope: TenantScope, entry: Entry): Promise<boolean> {
+    return this.post(scope, this.topUpStatement(scope, entry), entry);
+  }
+
+  /** The statement of `topUp`, for a batch that also notes the payment; changes no row when it was there before. */
+  topUpStatement(scope: TenantScope, entry: Entry): Statement {
+    return this.statement(scope, "top_up", "payments", "credit", entry);
+  }
+
+  /** An operator gives credit. */
+  async grant(scope: TenantScope, entry: Entry): Promise<boolean> {
+    return this.post(scope, this.statement(scope, "grant", "grants", "credit", entry), entry);
+  }
+
+  /** The statement by which a code becomes credit. */
+  redeemStatement(scope: TenantScope, entry: Entry): Statement {
+    return this.statement(scope, "redeem", "codes", "credit", entry);
+  }
+
+  /** Credit that ended: as much of the amount as is left and not reserved. Changes no row when nothing is. */
+  expireStatement(scope: TenantScope, entry: Entry): Statement {
+    return this.statement(scope, "expire", "credit", "expired", entry, MOST_LEFT);
+  }
+
+  /** See `expireStatement`. */
+  async expire(scope: TenantScope, entry: Entry): Promise<boolean> {
+    const outcome = await scope.db.write({ statements: [this.expireStatement(scope, entry)] });
+    return outcome.committed && outcome.results[0]?.changes === 1;
+  }
+
+  /** A correction: in the tenant's favour to its credit, or with a negative amount from it. */
+  async adjust(scope: TenantScope, entry: Entry): Promise<boolean> {
+    const isDebit = entry.amountMicros < 0;
+    const [from, to] = isDebit ? ["credit", "adjustment"] : ["adjustment", "credit"];
+    const amount = { ...entry, amountMicros: Math.abs(entry.amountMicros) };
+    return this.post(scope, this.statement(scope, "adjust", from!, to!, amount), amount);
+  }
+
+  /** Compare all that follows from the lines with the lines; names the first difference. */
+  verify(scope: TenantScope): Promise<LedgerVerdict> {
+    return verifyLedger(scope);
+  }
+
+  private statement(
+    scope: TenantScope,
+    kind: LineKind,
+    from: string,
+    to: string,
+    entry: Entry,
+    amountOf = "SELECT amount AS micros FROM entry",
+  ): Statement {
+    const { amountMicros, source, sourceId } = entry;
+    if (!Number.isSafeInteger(amountMicros) || amountMicros < 1 || amountMicros > MOST_MICROS)
+      throw new AppError("invalid_request", "An amount is a whole number of micro-units above zero.");
+    // What calls make is theirs alone.
+    if (source === "call" || source === "tool" || source === "" || sourceId === "")
+      throw new AppError("internal", "A ledger line needs a source of its own.");
+    const atMs = entry.atMs ?? this.clock.nowMs();
+    const period = this.calendars.of(scope.tenant.timeZone).dayOf(atMs).slice(0, 7);
+    return {
+      sql: `INSERT INTO ledger_transfers (source, source_id, ordinal, kind, from_account, to_account, amount_micros,
+        at_ms, period, linked_to, details)
+        WITH entry (amount) AS (VALUES (?)), fitting AS (${amountOf})
+        SELECT ?, ?, 0, ?, ?, ?, fitting.micros, ?, ?, ?, coalesce(?, '{}') FROM fitting WHERE fitting.micros > 0
+        ON CONFLICT DO NOTHING`,
+      params: [
+        ...[amountMicros, source, sourceId, kind, from, to, atMs, period, entry.linkedTo ?? null],
+        entry.details === undefined ? null : JSON.stringify(entry.details),
+      ],
+    };
+  }
+
+  private async post(scope: TenantScope, statement: Statement, entry: Entry): Promise<boolean> {
+    const outcome = await scope.db.write({ statements: [statement] });
+    if (outcome.committed && outcome.results[0]?.changes === 1) return true;
+    const sql = `SELECT amount_micros AS micros FROM ledger_transfers WHERE source = ? AND source_id = ? AND ordinal = 0`;
+    const known = await scope.db.find<{ micros: number }>(sql, [entry.source, entry.sourceId]);
+    if (known?.micros === entry.amountMicros) return false;
+    throw new AppError("idempotency_conflict", "This was booked before with another amount.");
+  }
+}

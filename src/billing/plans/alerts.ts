@@ -1,0 +1,138 @@
+/**
+ * Warnings before a budget ends: each level of each budget and period once. Owns: noticing, storing, telling.
+ * Refuses to know: how people read them, what refuses a call in the end.
+ *
+ * Looked for a moment after usage, together for all of a burst; the row's key makes it once, also for two processes.
+ */
+import type { EventHub } from "../../events/hub.ts";
+import type { Clock, Timer } from "../../kernel/clock.ts";
+import { newId, type TenantId } from "../../kernel/ids.ts";
+import type { Log } from "../../kernel/log.ts";
+import { runInContext } from "../../tenancy/context.ts";
+import type { TenantScope } from "../../tenancy/scoped.ts";
+import { type AlertLevel, reachedLevels } from "./alert-levels.ts";
+import type { Limited, Spending } from "./spending.ts";
+
+/** A level that was reached. */
+export interface Alert {
+  id: string;
+  level: AlertLevel;
+  /** `tenant`, `user`, `agent` or `key`. */
+  scope: string;
+  /** Whose it is; `plan` for the plan's own monthly budget. */
+  scopeId: string;
+  /** Month (`YYYY-MM`) or `total`. */
+  period: string;
+  limitMicros: number;
+  spentMicros: number;
+  atMs: number;
+}
+
+/** Hands an alert on, e.g. as mail or to an address of the tenant's; what it throws is logged. */
+export type AlertHook = (scope: TenantScope, alert: Alert) => Promise<void>;
+
+/** What alerts need. */
+export interface AlertsDeps {
+  spending: Spending;
+  hub: EventHub;
+  clock: Clock;
+  log: Log;
+  hooks?: readonly AlertHook[];
+}
+
+/** From usage to the look: the commit that stores the usage comes in between, and bursts become one look. */
+const LOOK_MS = 400;
+const LISTED = 100;
+
+/** See the head of this file. */
+export class Alerts {
+  private readonly deps: AlertsDeps;
+  private readonly pending = new Map<TenantId, Timer>();
+
+  constructor(deps: AlertsDeps) {
+    this.deps = deps;
+  }
+
+  /** Something is being used in the tenant: look a moment later. Costs nothing while a look is pending. */
+  note(scope: TenantScope): void {
+    const { tenantId } = scope;
+    if (this.pending.has(tenantId)) return;
+    const timer = this.deps.clock.after(LOOK_MS, () => {
+      this.pending.delete(tenantId);
+      // SECURITY: the timer may run in somebody else's context; bind our own tenant anew.
+      void runInContext({ tenantId, principal: null, requestId: "alerts" }, () => this.look(scope)).catch(
+        (thrown: unknown) => this.deps.log.warn({ err: thrown, tenantId }, "budgets could not be looked at"),
+      );
+    });
+    this.pending.set(tenantId, timer);
+  }
+
+  /** Look at all budgets now, store and tell what is new. */
+  async look(scope: TenantScope): Promise<Alert[]> {
+    const made: Alert[] = [];
+    for (const limited of await this.deps.spending.limits(scope)) {
+      for (const level of reachedLevels(limited.spentMicros, limited.limitMicros)) {
+        const alert = await this.store(scope, limited, level);
+        if (alert !== undefined) made.push(alert);
+      }
+    }
+    for (const alert of made) await this.tell(scope, alert);
+    return made;
+  }
+
+  /** The newest alerts of this month and of budgets without one, the highest level of each budget. */
+  async list(scope: TenantScope): Promise<Alert[]> {
+    const { name } = this.deps.spending.month(scope);
+    return scope.db.list<Alert>(
+      `SELECT id, max(level) AS level, scope, scope_id AS scopeId, period, limit_micros AS limitMicros,
+          spent_micros AS spentMicros, at_ms AS atMs
+        FROM billing_alerts WHERE period IN (?, 'total') GROUP BY period, scope, scope_id
+        ORDER BY at_ms DESC, id DESC LIMIT ?`,
+      [name, LISTED],
+    );
+  }
+
+  /** Stop looking; what is pending is looked at after the next usage. */
+  close(): void {
+    for (const timer of this.pending.values()) timer.cancel();
+    this.pending.clear();
+  }
+
+  private async store(scope: TenantScope, limited: Limited, level: AlertLevel): Promise<Alert | undefined> {
+    const { period, limitMicros, spentMicros } = limited;
+    const known = await scope.db.find(
+      "SELECT 1 FROM billing_alerts WHERE period = ? AND scope = ? AND scope_id = ? AND level = ?",
+      [period, limited.scope, limited.scopeId, level],
+    );
+    if (known !== undefined) return undefined;
+    const atMs = this.deps.clock.nowMs();
+    const alert = { id: newId(), level, scope: limited.scope, scopeId: limited.scopeId, period };
+    const outcome = await scope.db.write({
+      statements: [
+        {
+          sql: `INSERT INTO billing_alerts (id, period, scope, scope_id, level, limit_micros, spent_micros, at_ms)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+          params: [
+            ...[alert.id, period, limited.scope, limited.scopeId, level],
+            ...[limitMicros, spentMicros, atMs],
+          ],
+          expect: 1,
+        },
+      ],
+    });
+    return outcome.committed ? { ...alert, limitMicros, spentMicros, atMs } : undefined;
+  }
+
+  private async tell(scope: TenantScope, alert: Alert): Promise<void> {
+    this.deps.hub.publish(scope.tenantId, {
+      event: "billing.alert",
+      payload: { kind: "budget", ...alert },
+      delivery: "admin",
+    });
+    for (const hook of this.deps.hooks ?? []) {
+      await hook(scope, alert).catch((thrown: unknown) =>
+        this.deps.log.warn({ err: thrown, tenantId: scope.tenantId }, "an alert could not be handed on"),
+      );
+    }
+  }
+}

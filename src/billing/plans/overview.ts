@@ -1,0 +1,54 @@
+/**
+ * A tenant's plan, money and limits on one page. Owns: the shape of the answer. Refuses to know: transports, how what is
+ * used is counted (handed in).
+ */
+import type { TenantScope } from "../../tenancy/scoped.ts";
+import type { Alerts } from "./alerts.ts";
+import type { Spending } from "./spending.ts";
+import type { TenantPlans } from "./tenant-plans.ts";
+
+/** How much of what a plan counts is taken. */
+export interface Used {
+  seats: number;
+  agents: number;
+  storageBytes: number;
+}
+
+/** What the page needs. */
+export interface OverviewDeps {
+  plans: TenantPlans;
+  spending: Spending;
+  alerts: Alerts;
+  usedOf(scope: TenantScope): Promise<Used>;
+}
+
+/** Everything that a tenant is told of its plan; amounts are micro-units of its currency. */
+export async function readOverview(deps: OverviewDeps, scope: TenantScope) {
+  const { plan, untilMs, breaker } = await deps.plans.of(scope.tenantId);
+  const { terms } = plan;
+  const month = deps.spending.month(scope);
+  const [funds, used, alerts] = await Promise.all([
+    deps.spending.funds(scope),
+    deps.usedOf(scope),
+    deps.alerts.list(scope),
+  ]);
+  return {
+    plan: { id: plan.id, version: plan.version, name: terms.name, until: untilMs },
+    currency: terms.currency,
+    period: { startMs: month.startMs, endMs: month.endMs, timeZone: scope.tenant.timeZone },
+    budget: { limitMicros: terms.monthlyBudgetMicros, ...funds },
+    limits: {
+      seats: { used: used.seats, limit: terms.seats },
+      agents: { used: used.agents, limit: terms.agents },
+      storageBytes: { used: used.storageBytes, limit: terms.storageBytes },
+      channels: { used: 0, limit: terms.channels },
+      requestsPerMinute: terms.requestsPerMinute,
+      concurrentTurns: terms.concurrentTurns,
+      tokensPerMinute: terms.tokensPerMinute,
+      backgroundBudgetMicros: terms.backgroundBudgetMicros,
+      models: terms.models,
+    },
+    alerts,
+    breaker,
+  };
+}

@@ -1,0 +1,222 @@
+/**
+ * Which plan holds for a tenant now, and whether its turns are stopped. Owns: pins with their dates, the breaker's
+ * state, a bounded memory of both for those who ask on every request. Refuses to know: what is enforced with it.
+ *
+ * Nothing is kept for tenants that nobody asks about; what is kept is at most `FRESH_MS` old, which is how long a
+ * change made by another process takes to arrive. A change made here counts at once.
+ */
+import type { Clock } from "../../kernel/clock.ts";
+import { AppError } from "../../kernel/errors.ts";
+import type { TenantId } from "../../kernel/ids.ts";
+import type { Database, Statement } from "../../storage/database.ts";
+import type { Plan } from "./plan.ts";
+import { type PlanBook, readTerms } from "./plan-book.ts";
+
+/** What holds for a tenant at a moment. */
+export interface Standing {
+  plan: Plan;
+  /** When another plan takes over, wall-clock; null when none is set. */
+  untilMs: number | null;
+  /** Why no turns begin, or null. */
+  breaker: { reason: string; sinceMs: number } | null;
+}
+
+/** A plan from a moment on. */
+export interface Pin {
+  plan: string;
+  version: number;
+  fromMs: number;
+}
+
+/** What this needs. */
+export interface TenantPlansDeps {
+  control: Database;
+  clock: Clock;
+  book: PlanBook;
+  /** Plan of tenants that are on none. */
+  defaultPlan: string;
+}
+
+const FRESH_MS = 5_000;
+const MOST_KEPT = 10_000;
+const MOST_PINS = 100;
+
+interface Kept {
+  standing: Standing;
+  readAtMs: number;
+}
+
+interface PinRow {
+  plan: string;
+  version: number;
+  terms: string;
+  from_ms: number;
+}
+
+/** See the head of this file. */
+export class TenantPlans {
+  private readonly deps: TenantPlansDeps;
+  private readonly fallback: Plan;
+  private readonly kept = new Map<TenantId, Kept>();
+  private readonly asked = new Map<TenantId, Promise<Standing>>();
+
+  /** Throws `invalid_request` when the default plan is not there. */
+  constructor(deps: TenantPlansDeps) {
+    this.deps = deps;
+    const fallback = deps.book.findFixed(deps.defaultPlan);
+    if (fallback === undefined)
+      throw new AppError("invalid_request", `plans.default: there is no plan "${deps.defaultPlan}".`);
+    this.fallback = fallback;
+  }
+
+  /** Let those who decide inside a commit know the plan of tenants that are on none. */
+  async begin(): Promise<void> {
+    const { id, terms } = this.fallback;
+    await this.deps.control.write({
+      statements: [
+        {
+          sql: `INSERT INTO default_plan (one, plan, terms) VALUES (1, ?, ?)
+            ON CONFLICT DO UPDATE SET plan = excluded.plan, terms = excluded.terms`,
+          params: [id, JSON.stringify(terms)],
+        },
+      ],
+    });
+  }
+
+  /** What is known without waiting, or undefined: then ask `of`. */
+  peek(tenantId: TenantId): Standing | undefined {
+    const kept = this.kept.get(tenantId);
+    if (kept === undefined || this.deps.clock.monotonicMs() - kept.readAtMs > FRESH_MS) return undefined;
+    return kept.standing;
+  }
+
+  /** What was known last, however old: for work that goes on and must not wait. Undefined when nothing is remembered. */
+  recall(tenantId: TenantId): Standing | undefined {
+    return this.kept.get(tenantId)?.standing;
+  }
+
+  /** What holds for a tenant now; asked of the store once for all who wait. */
+  async of(tenantId: TenantId): Promise<Standing> {
+    const known = this.peek(tenantId);
+    if (known !== undefined) return known;
+    const open = this.asked.get(tenantId);
+    if (open !== undefined) return open;
+    const asked = this.read(tenantId).finally(() => {
+      if (this.asked.get(tenantId) === asked) this.asked.delete(tenantId);
+    });
+    this.asked.set(tenantId, asked);
+    return asked;
+  }
+
+  /** All pins of a tenant, the latest first. */
+  async listPins(tenantId: TenantId): Promise<Pin[]> {
+    const rows = await this.pinRows(tenantId);
+    return rows.map((row) => ({ plan: row.plan, version: row.version, fromMs: row.from_ms }));
+  }
+
+  /**
+   * Put a tenant on a plan from a moment on (now, when it is past); pins set for later than that fall away. Throws
+   * `not_found` for a plan that is not there, `limit_reached`.
+   */
+  async pin(
+    tenantId: TenantId,
+    wanted: { plan: string; version?: number | undefined; fromMs: number },
+    by: string,
+    also: (pinned: Pin) => readonly Statement[] = () => [],
+  ): Promise<Pin> {
+    const plan = await this.deps.book.get(wanted.plan, wanted.version);
+    const nowMs = this.deps.clock.nowMs();
+    const fromMs = Math.max(wanted.fromMs, nowMs);
+    if ((await this.pinRows(tenantId)).length >= MOST_PINS)
+      throw new AppError("limit_reached", "This tenant's plan was changed too often.");
+    const pin = { plan: plan.id, version: plan.version, fromMs };
+    await this.deps.control.write({
+      statements: [
+        { sql: "DELETE FROM tenant_plans WHERE tenant_id = ? AND from_ms >= ?", params: [tenantId, fromMs] },
+        {
+          sql: `INSERT INTO tenant_plans (tenant_id, from_ms, plan, version, terms, set_at_ms, set_by)
+            SELECT id, ?, ?, ?, ?, ?, ? FROM tenants WHERE id = ?`,
+          params: [fromMs, plan.id, plan.version, JSON.stringify(plan.terms), nowMs, by, tenantId],
+          expect: 1,
+        },
+        // The tenant's own row shows the plan's name to whoever lists tenants.
+        {
+          sql: "UPDATE tenants SET plan = ? WHERE id = ? AND ? <= ?",
+          params: [plan.id, tenantId, fromMs, nowMs],
+        },
+        ...also(pin),
+      ],
+    });
+    this.forget(tenantId);
+    return pin;
+  }
+
+  /** Let no turn of the tenant begin until `resume`. The first reason stands. */
+  async stop(tenantId: TenantId, reason: string): Promise<boolean> {
+    const outcome = await this.deps.control.write({
+      statements: [
+        {
+          sql: "INSERT INTO tenant_breakers (tenant_id, reason, since_ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+          params: [tenantId, reason.slice(0, 500), this.deps.clock.nowMs()],
+          expect: 1,
+        },
+      ],
+    });
+    this.forget(tenantId);
+    return outcome.committed;
+  }
+
+  /** Let turns begin again; false when they were not stopped. */
+  async resume(tenantId: TenantId): Promise<boolean> {
+    const outcome = await this.deps.control.write({
+      statements: [{ sql: "DELETE FROM tenant_breakers WHERE tenant_id = ?", params: [tenantId], expect: 1 }],
+    });
+    this.forget(tenantId);
+    return outcome.committed;
+  }
+
+  /** Read anew the next time. */
+  forget(tenantId: TenantId): void {
+    this.kept.delete(tenantId);
+    this.asked.delete(tenantId);
+  }
+
+  private async read(tenantId: TenantId): Promise<Standing> {
+    const nowMs = this.deps.clock.nowMs();
+    const readAtMs = this.deps.clock.monotonicMs();
+    const rows = await this.pinRows(tenantId);
+    const current = rows.find((row) => row.from_ms <= nowMs);
+    const next = rows.findLast((row) => row.from_ms > nowMs);
+    const stopped = await this.deps.control.find<{ reason: string; since_ms: number }>(
+      "SELECT reason, since_ms FROM tenant_breakers WHERE tenant_id = ?",
+      [tenantId],
+    );
+    const standing: Standing = {
+      plan: current === undefined ? this.fallback : planOf(current),
+      untilMs: next?.from_ms ?? null,
+      breaker: stopped === undefined ? null : { reason: stopped.reason, sinceMs: stopped.since_ms },
+    };
+    // ORDER: only what was asked for last is kept; a change in between has taken our place out.
+    if (this.asked.has(tenantId)) this.keep(tenantId, { standing, readAtMs });
+    return standing;
+  }
+
+  private keep(tenantId: TenantId, kept: Kept): void {
+    this.kept.delete(tenantId);
+    this.kept.set(tenantId, kept);
+    if (this.kept.size <= MOST_KEPT) return;
+    const [oldest] = this.kept.keys();
+    if (oldest !== undefined) this.kept.delete(oldest);
+  }
+
+  private pinRows(tenantId: TenantId): Promise<PinRow[]> {
+    return this.deps.control.list<PinRow>(
+      "SELECT plan, version, terms, from_ms FROM tenant_plans WHERE tenant_id = ? ORDER BY from_ms DESC LIMIT ?",
+      [tenantId, MOST_PINS],
+    );
+  }
+}
+
+function planOf(row: PinRow): Plan {
+  return { id: row.plan, version: row.version, terms: readTerms(row.terms), origin: "operator" };
+}

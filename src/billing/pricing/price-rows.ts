@@ -1,0 +1,126 @@
+/**
+ * Prices that operators set, over those that come with the product. Owns: which of several rows holds on a day, what a
+ * margin adds. Refuses to know: where rows are kept, the shipped table.
+ *
+ * A tenant's own row goes before everybody's; of rows of the same day the one made last holds. A margin is added to
+ * whatever price holds, rounded up per price. Amounts are micro-units.
+ */
+import type { TenantId } from "../../kernel/ids.ts";
+import type { Price } from "./price.ts";
+
+/** What a row prices: tokens of a model (per million), a call of a tool, a GiB of storage for a month. */
+export type PriceKind = "model" | "tool" | "storage";
+
+/** A row; of tools and storage only `input` counts. */
+export interface PriceRow {
+  seq: number;
+  kind: PriceKind;
+  /** Empty for everybody. */
+  tenantId: string;
+  /** Empty for tools and storage. */
+  provider: string;
+  /** Model or tool; empty for storage. */
+  name: string;
+  /** First day (UTC, `YYYY-MM-DD`) on which it holds. */
+  fromDay: string;
+  input: number;
+  output: number;
+  cacheRead: number;
+  cacheWrite: number;
+  reasoning: number;
+  source: string;
+}
+
+/** What is added to prices, in hundredths of a percent. */
+export interface MarginRow {
+  seq: number;
+  /** Empty for everybody. */
+  tenantId: string;
+  fromDay: string;
+  basisPoints: number;
+}
+
+/** No price is above this per million tokens, margins included; keeps every product within exact integers. */
+const HIGHEST_PRICE = 1_000_000_000_000;
+
+/** See the head of this file. Never changes; a new book is made from new rows. */
+export class PriceRows {
+  private readonly rows = new Map<string, PriceRow[]>();
+  private readonly margins = new Map<string, MarginRow[]>();
+
+  constructor(rows: readonly PriceRow[] = [], margins: readonly MarginRow[] = []) {
+    for (const row of [...rows].sort(newestFirst)) push(this.rows, keyOf(row.kind, row.tenantId, row), row);
+    for (const row of [...margins].sort(newestFirst)) push(this.margins, row.tenantId, row);
+  }
+
+  /** The row that holds for a tenant on a day, or undefined. */
+  find(
+    kind: PriceKind,
+    of: { provider: string; name: string },
+    tenantId: TenantId | "",
+    day: string,
+  ): PriceRow | undefined {
+    for (const owner of tenantId === "" ? [""] : [tenantId, ""]) {
+      const row = this.rows.get(keyOf(kind, owner, of))?.find(({ fromDay }) => fromDay <= day);
+      if (row !== undefined) return row;
+    }
+    return undefined;
+  }
+
+  /** Hundredths of a percent that the tenant pays on top on a day. */
+  marginOf(tenantId: TenantId | "", day: string): number {
+    for (const owner of tenantId === "" ? [""] : [tenantId, ""]) {
+      const row = this.margins.get(owner)?.find(({ fromDay }) => fromDay <= day);
+      if (row !== undefined) return row.basisPoints;
+    }
+    return 0;
+  }
+
+  /** The price with the tenant's margin; its origin names both. */
+  withMargin(price: Price, tenantId: TenantId | "", day: string): Price {
+    const basisPoints = this.marginOf(tenantId, day);
+    if (basisPoints === 0 || price.origin === "unknown") return price;
+    const add = (micros: number) => addMargin(micros, basisPoints);
+    return {
+      input: add(price.input),
+      output: add(price.output),
+      cacheRead: add(price.cacheRead),
+      cacheWrite: add(price.cacheWrite),
+      ...(price.reasoning === undefined ? {} : { reasoning: add(price.reasoning) }),
+      origin: `${price.origin}${basisPoints > 0 ? "+" : "-"}${Math.abs(basisPoints)}bp`,
+    };
+  }
+}
+
+/** An amount and its margin, rounded up to a whole micro-unit. */
+export function addMargin(micros: number, basisPoints: number): number {
+  const exact = BigInt(micros) * BigInt(10_000 + basisPoints);
+  return Math.min(HIGHEST_PRICE, Number((exact + 9_999n) / 10_000n));
+}
+
+/** A row as the price of a model. */
+export function toPrice(row: PriceRow): Price {
+  const { input, output, cacheRead, cacheWrite, reasoning } = row;
+  return { input, output, cacheRead, cacheWrite, reasoning, origin: `row:${row.seq}` };
+}
+
+function keyOf(
+  kind: PriceKind,
+  tenantId: string,
+  { provider, name }: { provider: string; name: string },
+): string {
+  return [kind, tenantId, provider.toLowerCase(), name.toLowerCase()].join("\n");
+}
+
+function push<Row>(map: Map<string, Row[]>, key: string, row: Row): void {
+  const list = map.get(key);
+  if (list === undefined) map.set(key, [row]);
+  else list.push(row);
+}
+
+function newestFirst(
+  left: { fromDay: string; seq: number },
+  right: { fromDay: string; seq: number },
+): number {
+  return left.fromDay === right.fromDay ? right.seq - left.seq : left.fromDay < right.fromDay ? 1 : -1;
+}
