@@ -7,9 +7,11 @@ import { type Admin, makeAdmin } from "./admin/admin.ts";
 import { type Assistant, makeAssistant } from "./app/assistant.ts";
 import { type Chat, makeChat } from "./app/chat.ts";
 import { type Ground, makeGround } from "./app/ground.ts";
+import { type Invoicing, makeInvoicing } from "./app/invoicing.ts";
 import { makeMethods, makeRoutes } from "./app/surface.ts";
 import type { Auth } from "./auth/auth.ts";
 import type { FirstRun } from "./auth/bootstrap.ts";
+import type { TenantPlans } from "./billing/plans/tenant-plans.ts";
 import type { LiveRuns } from "./chat/runs/live-runs.ts";
 import { findRun } from "./chat/runs/run.ts";
 import type { Config } from "./config/options.ts";
@@ -40,6 +42,7 @@ export interface App {
   readonly auth: Auth;
   readonly tenants: Tenants;
   readonly door: TenantDoor;
+  readonly plans: TenantPlans;
   readonly gateway: Gateway;
   readonly admin: Admin;
   /** What the start found or made; see auth/bootstrap. */
@@ -64,22 +67,26 @@ export async function makeApp(options: AppOptions): Promise<App> {
   };
   const ground = await makeGround(config, clock, log, prepareTenant);
   const assistant = makeAssistant(config, clock, log, ground);
-  const chat = makeChat(clock, log, ground, assistant);
+  const chat = makeChat(config, clock, log, ground, assistant);
   const firstRun = await ground.auth.ensureFirstRun({ tenantSlug: config.firstTenant });
   if (firstRun.createdTenant !== null)
     await assistant.agents.ensureMain(ground.door.scope(firstRun.createdTenant));
   const admin = makeAdmin({
     ...{ ...ground, auditLog: ground.audit.log, clock, log, prepareTenant },
+    prices: assistant.prices,
+    priceStore: assistant.priceStore,
     settle: (scope) => settleTenant(ground, assistant, scope),
     foldControl: () => ground.databases.release(join(config.stateDir, "control.db")),
   });
-  const gateway = makeGateway(options, clock, log, ground, assistant, chat, admin);
+  const invoicing = makeInvoicing(config, clock, log, ground, assistant);
+  const gateway = makeGateway(options, clock, log, ground, assistant, chat, admin, invoicing);
   return {
     ...{
       methods: gateway.registry,
       auth: ground.auth,
       tenants: ground.tenants,
       door: ground.door,
+      plans: ground.plans,
       gateway,
       admin,
       firstRun,
@@ -87,10 +94,11 @@ export async function makeApp(options: AppOptions): Promise<App> {
     listen: async () => {
       const url = await listen(config, log, ground, assistant, chat, gateway);
       admin.start();
+      invoicing.start();
       return url;
     },
     drained: () => drained(chat.live),
-    close: () => close(options, clock, ground, assistant, chat, gateway, admin),
+    close: () => close(options, clock, ground, assistant, chat, gateway, admin, invoicing),
   };
 }
 
@@ -107,6 +115,7 @@ function makeGateway(
   assistant: Assistant,
   chat: Chat,
   admin: Admin,
+  invoicing: Invoicing,
 ): Gateway {
   const gateway: Gateway = new Gateway({
     config: options.config,
@@ -122,7 +131,11 @@ function makeGateway(
     metricsToken: ground.metricsToken,
     uiDirectory: options.uiDirectory === undefined ? UI : options.uiDirectory,
     registry: new MethodRegistry(makeMethods(clock, ground, assistant, chat, () => gateway.rooms)),
-    routes: [...makeRoutes(clock, ground, assistant, chat), ...admin.routes],
+    routes: [...makeRoutes(clock, ground, assistant, chat), ...admin.routes, ...invoicing.routes],
+    terms: {
+      peek: (tenantId) => ground.plans.peek(tenantId)?.plan.terms,
+      of: async (tenantId) => (await ground.plans.of(tenantId)).plan.terms,
+    },
     checkStore: async () => void (await ground.control.find("SELECT 1")),
     activeRuns: () => chat.live.unscopedActive().length,
     agentOfRun: async (scope, runId) => (await findRun(scope, runId))?.agent_id,
@@ -138,10 +151,14 @@ async function listen(
   chat: Chat,
   gateway: Gateway,
 ): Promise<string> {
+  // ORDER: before anything can be charged: no price is guessed.
+  await assistant.priceStore.start();
   // ORDER: open runs are back in their lanes before anybody can send into the same sessions.
   for (const tenantId of await chat.marks.unscopedList()) {
     const tenant = await ground.tenants.findById(tenantId);
-    if (tenant === undefined || tenant.status !== "active") continue;
+    if (tenant === undefined) continue;
+    if (tenant.status !== "deleting") assistant.leases.watch(ground.door.scope(tenant));
+    if (tenant.status !== "active") continue;
     await chat.marks.mark(tenantId);
     await chat.recovery.recover(ground.door.scope(tenant)).catch((thrown: unknown) => {
       log.error(
@@ -186,15 +203,20 @@ async function close(
   chat: Chat,
   gateway: Gateway,
   admin: Admin,
+  invoicing: Invoicing,
 ) {
   gateway.beginDrain();
   await admin.close();
+  await invoicing.close();
   await Promise.race([
     drained(chat.live),
     new Promise<void>((resolve) => void clock.after(options.drainMs ?? 0, resolve)),
   ]);
   await chat.send.abandonAll();
   await gateway.close();
+  await assistant.leases.close();
+  assistant.alerts.close();
+  assistant.priceStore.close();
   await assistant.rollup.close();
   await ground.audit.close();
   await ground.databases.close();

@@ -15,6 +15,8 @@ async function loadCommands(): Promise<readonly Command[]> {
   const { PEOPLE_COMMANDS } = await import("./cli/people-commands.ts");
   const { CREDENTIAL_COMMANDS } = await import("./cli/credential-commands.ts");
   const { AUDIT_COMMANDS } = await import("./cli/audit-commands.ts");
+  const { BILLING_COMMANDS } = await import("./cli/billing-commands.ts");
+  const { USAGE_COMMANDS } = await import("./cli/usage-commands.ts");
   const { DOCTOR } = await import("./cli/doctor.ts");
   return [
     ...TENANT_COMMANDS,
@@ -23,6 +25,8 @@ async function loadCommands(): Promise<readonly Command[]> {
     ...PEOPLE_COMMANDS,
     ...CREDENTIAL_COMMANDS,
     ...AUDIT_COMMANDS,
+    ...BILLING_COMMANDS,
+    ...USAGE_COMMANDS,
     DOCTOR,
   ];
 }

@@ -4,6 +4,10 @@
  */
 import type { AuditLog } from "../audit/log.ts";
 import type { Auth } from "../auth/auth.ts";
+import type { PlanBook } from "../billing/plans/plan-book.ts";
+import type { TenantPlans } from "../billing/plans/tenant-plans.ts";
+import type { PriceBook } from "../billing/prices.ts";
+import type { PriceStore } from "../billing/pricing/price-store.ts";
 import type { Clock } from "../kernel/clock.ts";
 import type { TenantId } from "../kernel/ids.ts";
 import type { Log } from "../kernel/log.ts";
@@ -14,6 +18,8 @@ import type { Tenant } from "../tenancy/tenant.ts";
 import type { Tenants } from "../tenancy/tenants.ts";
 import type { Vault } from "../tenancy/vault.ts";
 import { LifecycleSweep } from "./lifecycle-sweep.ts";
+import { makeOperatorPlanRoutes } from "./money/plan-routes.ts";
+import { makeOperatorPriceRoutes } from "./money/price-routes.ts";
 import { makeOperatorRoutes } from "./operator-routes.ts";
 import { TenantPurge, type TenantPurgeDeps } from "./purge/tenant-purge.ts";
 import { TenantDirectory } from "./tenant-directory.ts";
@@ -29,6 +35,12 @@ export interface AdminOptions {
   auditLog: AuditLog;
   clock: Clock;
   log: Log;
+  /** Measures tenants' disks; without it one is made. Closed with admin. */
+  gauge?: TenantGauge;
+  planBook: PlanBook;
+  plans: TenantPlans;
+  prices: PriceBook;
+  priceStore: PriceStore;
   /** Make the folders and the first agent of a new tenant. */
   prepareTenant(tenant: Tenant): Promise<void>;
   /** See TenantPurgeDeps. */
@@ -65,18 +77,28 @@ export function makeAdmin(options: AdminOptions): Admin {
     foldControl: options.foldControl,
     onStep: options.onPurgeStep,
   });
-  const gauge = new TenantGauge({ door, clock, log });
+  const gauge = options.gauge ?? new TenantGauge({ door, clock, log });
   const directory = new TenantDirectory({ control, gauge, breakGlass });
   const sweep = new LifecycleSweep({ purge, breakGlass, clock, log });
-  const routes = makeOperatorRoutes({
+  const { planBook: book, plans, prices, priceStore: store } = options;
+  const lives = makeOperatorRoutes({
     ...{ control, tenants, directory, breakGlass, auditLog, clock },
     prepareTenant: options.prepareTenant,
     async inviteOwner(tenant, by) {
       const invitation = { role: "owner", expiresInDays: INVITATION_DAYS, tie: { kind: "none" } } as const;
       return (await auth.people.invitations.create(tenant.id, invitation, by)).secret;
     },
+    async adoptPlan(id, plan, by) {
+      const isKnown = (await book.list()).some((known) => known.id === plan);
+      if (isKnown) await plans.pin(id, { plan, fromMs: 0 }, by.id);
+    },
     noticeNow: () => feed.refresh(0),
   });
+  const routes = [
+    ...lives,
+    ...makeOperatorPlanRoutes({ control, tenants, book, plans, clock }),
+    ...makeOperatorPriceRoutes({ control, plans, prices, store, clock }),
+  ];
   let leave = () => {};
   return {
     ...{ purge, sweep, directory, gauge, routes },

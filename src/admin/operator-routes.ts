@@ -7,7 +7,7 @@ import type { AuditLog } from "../audit/log.ts";
 import type { BreakGlass, Grant } from "../auth/operators/break-glass.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { AppError } from "../kernel/errors.ts";
-import { isUuid, type UserId } from "../kernel/ids.ts";
+import { isUuid, type TenantId, type UserId } from "../kernel/ids.ts";
 import { type BrowserUser, defineRoute, type Route, type RouteCall, STEP_UP_MS } from "../protocol/routes.ts";
 import type { Database } from "../storage/database.ts";
 import type { Actor } from "../tenancy/actor.ts";
@@ -28,6 +28,8 @@ export interface OperatorRouteDeps {
   prepareTenant(tenant: Tenant): Promise<void>;
   /** Make an invitation for the first owner; the answer is its secret. */
   inviteOwner(tenant: Tenant, by: Actor): Promise<string>;
+  /** Put a tenant on the newest version of a plan now, if there is a plan of that name. */
+  adoptPlan(tenantId: TenantId, plan: string, by: Actor): Promise<void>;
   /** Let open sockets notice what changed. */
   noticeNow(): Promise<void>;
 }
@@ -149,6 +151,7 @@ function createTenant(deps: OperatorRouteDeps): Route {
       const wanted = { slug, displayName: name, ...(timeZone && { timeZone }), ...(plan && { plan }) };
       const tenant = await deps.tenants.create(wanted, by);
       await deps.prepareTenant(tenant);
+      if (plan) await deps.adoptPlan(tenant.id, plan, by);
       const secret = await deps.inviteOwner(tenant, by);
       const detail = await deps.directory.get(tenant.id, operatorOf(call).userId);
       const ownerLink = `${call.origin}/join#invite=${secret}`;
@@ -178,6 +181,7 @@ function changeTenant(deps: OperatorRouteDeps): Route {
       const tenant = await deps.tenants.getById(id);
       if (slug !== undefined) await deps.tenants.rename(tenant.id, slug, by);
       await deps.tenants.change(tenant.id, { ...rest, displayName: name }, by);
+      if (rest.plan !== undefined) await deps.adoptPlan(tenant.id, rest.plan, by);
       return answerDetail(deps, call, tenant);
     },
   });

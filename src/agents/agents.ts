@@ -43,14 +43,20 @@ interface AgentRow {
 const INSERT = `INSERT INTO agents (id, name, emoji, avatar, model, tools_allowed, created_at_ms)
   SELECT ?, ?, ?, ?, ?, ?, ? WHERE (SELECT count(*) FROM agents) < ? ON CONFLICT (id) DO NOTHING`;
 
+/** How many agents a tenant's plan holds, the main one included, and what to say to who wants more; null is no limit. */
+export type AgentPlaces = (scope: TenantScope) => Promise<{ limit: number; refusal(): AppError } | null>;
+
 /** See the head of this file. */
 export class Agents {
   private readonly workspaces: Workspaces;
   private readonly clock: Clock;
+  private readonly placesOf: AgentPlaces;
 
-  constructor(workspaces: Workspaces, clock: Clock) {
+  /** @param placesOf what the tenant's plan says */
+  constructor(workspaces: Workspaces, clock: Clock, placesOf: AgentPlaces = async () => null) {
     this.workspaces = workspaces;
     this.clock = clock;
+    this.placesOf = placesOf;
   }
 
   /** Undefined for an id that is unknown, malformed or somebody else's: all look the same. */
@@ -98,13 +104,16 @@ export class Agents {
       throw new AppError("conflict", `There is already an agent "${id}".`);
     }
     const row = toDraftRow(id, { ...draft, name }, this.clock.nowMs());
+    const place = await this.placesOf(scope);
+    const limit = Math.min(LIMITS.agentsPerTenant, place?.limit ?? LIMITS.agentsPerTenant);
     const outcome = await scope.db.write({
-      statements: [{ sql: INSERT, params: [...row, LIMITS.agentsPerTenant], expect: 1 }],
+      statements: [{ sql: INSERT, params: [...row, limit], expect: 1 }],
     });
     if (!outcome.committed) {
       if ((await this.find(scope, id)) !== undefined) {
         throw new AppError("conflict", `There is already an agent "${id}".`);
       }
+      if (place !== null && place.limit <= LIMITS.agentsPerTenant) throw place.refusal();
       throw new AppError("limit_reached", `A tenant may have ${LIMITS.agentsPerTenant} agents.`);
     }
     await this.seed(scope, id);

@@ -13,8 +13,14 @@ import type { Prompts } from "./prompt.ts";
 import type { Toolbox } from "./tools/tool.ts";
 import { planCompaction, summaryRequest } from "./turn/compaction.ts";
 import type { ModelCallRecord, RunInput, RunOutcome } from "./turn/contract.ts";
-import { type AskedCall, runModelStep, type StepResult } from "./turn/model-step.ts";
-import { estimateTokens } from "./turn/tokens.ts";
+import {
+  type AskedCall,
+  refuseModelStep,
+  runModelStep,
+  type StepInput,
+  type StepResult,
+} from "./turn/model-step.ts";
+import { boundInputTokens, estimateTokens } from "./turn/tokens.ts";
 import { planCalls, runToolCall, toCallPart } from "./turn/tool-calls.ts";
 
 /** What runs need. */
@@ -24,6 +30,8 @@ export interface AgentRunsDeps {
   prompts: Prompts;
   clock: Clock;
   log: Log;
+  /** Throws `plan_limit` for a model that the tenant's plan does not include; without it every model is included. */
+  assertIncluded?(scope: RunInput["scope"], provider: string, model: string): Promise<void>;
 }
 
 /** Model calls of one run. */
@@ -87,6 +95,7 @@ export class AgentRuns {
   private async begin(input: RunInput): Promise<Course> {
     const { scope, agent } = input;
     const model = await this.deps.models.resolve(scope, input.modelRef, agent.model);
+    await this.deps.assertIncluded?.(scope, model.provider, model.id);
     const system = await this.deps.prompts.build(scope, agent, this.deps.toolbox.allowed(agent));
     return {
       input,
@@ -120,14 +129,26 @@ export class AgentRuns {
     return this.call(course, request, "turn", input.emit.bind(input));
   }
 
-  private call(
+  private async call(
     course: Course,
     request: ModelRequest,
     purpose: ModelCallRecord["purpose"],
     emit: RunInput["emit"],
   ): Promise<StepResult> {
-    const { model, step } = course;
-    return runModelStep({ model, request, step, purpose, clock: this.deps.clock, emit });
+    const { model, step, input } = course;
+    const call: StepInput = { model, request, step, purpose, clock: this.deps.clock, emit };
+    if (input.spend === undefined) return runModelStep(call);
+    const { provider, id, cost, keyOwner } = model;
+    const { maxOutputTokens } = request;
+    const inputTokens = boundInputTokens(request);
+    const ask = { step, purpose, provider, model: id, cost, keyOwner, inputTokens, maxOutputTokens };
+    try {
+      await input.spend.reserve(ask);
+    } catch (thrown) {
+      return refuseModelStep(call, thrown);
+    }
+    if (request.signal.aborted) return refuseModelStep(call, new AppError("aborted", "The run was stopped."));
+    return runModelStep(call);
   }
 
   private async carryOut(course: Course, result: Extract<StepResult, { kind: "answered" }>): Promise<void> {
@@ -158,6 +179,8 @@ export class AgentRuns {
     if (result.kind === "broken" || summary.trim() === "" || result.call === null) {
       course.isCompactionBroken = true;
       course.unpaid = result.call;
+      // A call that is billed gives back the rest when it is stored.
+      if (result.call === null) await input.spend?.release(course.step);
       this.deps.log.info({ runId: input.runId }, "a conversation could not be summarised");
       return;
     }

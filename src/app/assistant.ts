@@ -13,7 +13,12 @@ import { Toolbox } from "../agents/tools/tool.ts";
 import { makeWebFetch } from "../agents/tools/web-fetch.ts";
 import { makeWorkspaceTools } from "../agents/tools/workspace-tools.ts";
 import { Workspaces } from "../agents/workspace.ts";
+import { Budgets } from "../billing/ledger/budgets.ts";
+import { Leases } from "../billing/ledger/leases.ts";
+import { Ledger } from "../billing/ledger/ledger.ts";
+import { Reservations } from "../billing/ledger/reservations.ts";
 import { PriceBook } from "../billing/prices.ts";
+import { PriceStore } from "../billing/pricing/price-store.ts";
 import { UsageRollup } from "../billing/rollup.ts";
 import { UsageMeter } from "../billing/usage.ts";
 import { DefaultModels } from "../chat/model-defaults.ts";
@@ -25,6 +30,8 @@ import { SessionAnnouncer } from "../sessions/announce.ts";
 import { parseSessionKey } from "../sessions/session-key.ts";
 import { Sessions } from "../sessions/sessions.ts";
 import { countRows, readRows } from "../sessions/transcript.ts";
+import { agentPlaces, assertIncluded, makeAllowances } from "./allowances.ts";
+import { budgetNames } from "./budget-names.ts";
 import type { Ground } from "./ground.ts";
 
 /** The assistant and what it stands on. */
@@ -35,7 +42,7 @@ export function makeAssistant(config: Config, clock: Clock, log: Log, ground: Gr
   const sessions = new Sessions(clock);
   const workspaces = new Workspaces();
   const memories = new Memories(workspaces, clock);
-  const agents = new Agents(workspaces, clock);
+  const agents = new Agents(workspaces, clock, agentPlaces(ground));
   const own = new OwnProviders(ground.vault, clock);
   const platform = { providers: platformProviders(config), primary: config.defaultModel };
   const models = new ModelCatalog({ platform, own, egress: ground.egress, clock });
@@ -48,13 +55,28 @@ export function makeAssistant(config: Config, clock: Clock, log: Log, ground: Gr
     makeShell(workspaces, shell),
   ]);
   const rollup = new UsageRollup({ control: ground.control, clock, log });
-  const meter = new UsageMeter({
-    prices: new PriceBook(),
+  const prices = new PriceBook();
+  const priceStore = new PriceStore({ control: ground.control, book: prices, clock, log });
+  const budgets = new Budgets(clock);
+  const ledger = new Ledger(clock);
+  const allowances = makeAllowances(clock, log, ground, { agents, budgets, rollup });
+  const meter = new UsageMeter({ prices, clock, log, ...allowances });
+  const leases = new Leases(clock, log);
+  const reservations = new Reservations({
+    priceOf: ({ tenantId }, call) => prices.priceOf({ ...call, tenantId }),
+    source: { monthlyLimitOf: async ({ id }) => (await ground.plans.of(id)).plan.terms.monthlyBudgetMicros },
+    leases,
+    clock,
+  });
+  const prompts = new Prompts(workspaces, clock);
+  const runs = new AgentRuns({
+    models,
+    toolbox,
+    prompts,
     clock,
     log,
-    noteChange: (scope) => rollup.note(scope),
+    assertIncluded: assertIncluded(ground),
   });
-  const runs = new AgentRuns({ models, toolbox, prompts: new Prompts(workspaces, clock), clock, log });
   const defaults = new DefaultModels(models, clock);
   const announcer = new SessionAnnouncer(ground.hub, clock, (scope) => defaults.of(scope));
   return {
@@ -66,8 +88,16 @@ export function makeAssistant(config: Config, clock: Clock, log: Log, ground: Gr
     models,
     shell,
     toolbox,
+    prices,
+    priceStore,
     rollup,
     meter,
+    leases,
+    reservations,
+    ledger,
+    money: { ledger, budgets, nameOf: budgetNames(ground, agents) },
+    budgets,
+    ...allowances,
     runs,
     defaults,
     announcer,

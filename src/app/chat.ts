@@ -1,4 +1,5 @@
 /** Floor 6: a message becomes a turn. Owns: its joining. Refuses to know: transports. */
+import { TurnGate } from "../chat/admission/turn-gate.ts";
 import { History } from "../chat/history.ts";
 import { ChatInputs } from "../chat/inputs.ts";
 import { LiveRuns } from "../chat/runs/live-runs.ts";
@@ -8,6 +9,7 @@ import { WorkGuard } from "../chat/runs/work-guard.ts";
 import { WorkMarks } from "../chat/runs/work-marks.ts";
 import { SendMessage } from "../chat/send-message.ts";
 import { SlashCommands } from "../chat/slash-commands.ts";
+import type { Config } from "../config/options.ts";
 import type { Clock } from "../kernel/clock.ts";
 import type { Log } from "../kernel/log.ts";
 import type { Principal } from "../tenancy/principal.ts";
@@ -19,15 +21,30 @@ import type { Ground } from "./ground.ts";
 export type Chat = ReturnType<typeof makeChat>;
 
 /** Floor 6: a message becomes a turn. */
-export function makeChat(clock: Clock, log: Log, ground: Ground, assistant: Assistant) {
-  const { agents, sessions, announcer, meter, runs, models, defaults } = assistant;
+export function makeChat(config: Config, clock: Clock, log: Log, ground: Ground, assistant: Assistant) {
+  const { agents, sessions, announcer, meter, reservations, runs, models, defaults } = assistant;
   const { hub } = ground;
   const live = new LiveRuns();
   const marks = new WorkMarks(ground.control, clock);
-  const turns = new Turns({ agents, agentRuns: runs, meter, sessions, announcer, clock, log });
+  const turns = new Turns({ agents, agentRuns: runs, meter, reservations, sessions, announcer, clock, log });
   const { authenticator, feed } = ground.auth;
   const mayGoOn = (principal: Principal) => authenticator.mayGoOn(principal);
-  const send = new SendMessage({ agents, sessions, announcer, turns, live, marks, hub, clock, mayGoOn });
+  const { plans } = ground;
+  const { spending, pace } = assistant;
+  const { turnsAtOnce, turnsPerSession } = config;
+  const gate = new TurnGate({ plans, spending, pace, hub, clock, log, turnsAtOnce, turnsPerSession });
+  const send = new SendMessage({
+    agents,
+    sessions,
+    announcer,
+    turns,
+    live,
+    marks,
+    hub,
+    clock,
+    gate,
+    mayGoOn,
+  });
   const guard = new WorkGuard({ live, queue: send.queue, log, mayGoOn });
   feed.subscribe((change) => guard.review(change));
   const modelsOf = async (scope: TenantScope) => (await models.list(scope)).map((model) => model.ref);

@@ -2,11 +2,14 @@
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { TenantGauge } from "../admin/tenant-gauge.ts";
 import { type Audit, makeAudit } from "../audit/audit.ts";
 import { watchOutbox } from "../audit/recording/mover.ts";
 import { recordTenantAct } from "../audit/tenant-acts.ts";
 import { makeAuth } from "../auth/auth.ts";
 import { watchAccess } from "../auth/guard/access-feed.ts";
+import { PlanBook } from "../billing/plans/plan-book.ts";
+import { TenantPlans } from "../billing/plans/tenant-plans.ts";
 import type { Config } from "../config/options.ts";
 import { EventHub } from "../events/hub.ts";
 import type { Clock } from "../kernel/clock.ts";
@@ -42,6 +45,8 @@ export async function makeGround(
   const tenants = new Tenants(control, clock, recordTenantAct);
   const door = new TenantDoor(databases, config.stateDir);
   const hub = new EventHub();
+  const planBook = new PlanBook({ control, clock, configured: config.plans });
+  const plans = new TenantPlans({ control, clock, book: planBook, defaultPlan: config.defaultPlan });
   const { publicUrl, selfService } = config;
   const issuerOf = (provider: string) => config.signInProviders[provider]?.issuer;
   const people = { publicUrl, selfService, issuerOf, prepareTenant };
@@ -52,6 +57,8 @@ export async function makeGround(
   const auth = makeAuth({ control, tenants, clock, masterKey, hub, oidc, ...people });
   const signing = { signer: auth.signer, keys: auth.signingKeys, verifierFile: VERIFIER };
   const audit: Audit = makeAudit({ control: stored, tenants, door, clock, log, ...signing });
+  // ORDER: after what its write wakes.
+  await plans.begin();
   return {
     databases,
     control,
@@ -62,6 +69,9 @@ export async function makeGround(
     audit,
     egress,
     hub,
+    gauge: new TenantGauge({ door, clock, log }),
+    planBook,
+    plans,
     metricsToken: await loadToken(join(config.stateDir, "metrics-token")),
   };
 }

@@ -7,7 +7,9 @@ import { makeAgentRoutes } from "../agents/routes.ts";
 import type { Audit } from "../audit/audit.ts";
 import { makeAuditMethods } from "../audit/methods.ts";
 import { type Auth, makeAuth } from "../auth/auth.ts";
+import { makeLedgerMethods, makeLedgerRoutes } from "../billing/ledger/surface.ts";
 import { makeBillingMethods } from "../billing/methods.ts";
+import { makePlanMethods, makePlanRoutes } from "../billing/plans/surface.ts";
 import { makeChatMethods } from "../chat/methods.ts";
 import { makeOpenAiRoutes } from "../chat/openai-routes.ts";
 import { makeRunMethods } from "../chat/run-methods.ts";
@@ -62,6 +64,8 @@ export function makeMethods(
     makeRunMethods({ inputs, send, sessions, clock }),
     makeAgentMethods({ ...assistant, clock }),
     makeBillingMethods({ clock }),
+    makePlanMethods(assistant.overview),
+    makeLedgerMethods(assistant.money),
     ground.auth.methods,
     ground.audit.methods,
     makeAdminMethods({ clock, defaultModelOf }),
@@ -90,6 +94,8 @@ export function makeRoutes(clock: Clock, ground: Ground, assistant: Assistant, c
     ...ground.auth.routes,
     ...ground.audit.routes,
     ...makeAgentRoutes({ models, own }),
+    ...makePlanRoutes(assistant.overview),
+    ...makeLedgerRoutes(assistant.money),
     ...makeOpenAiRoutes({ inputs: chat.inputs, send: chat.send, hub: ground.hub, clock, namesOf }),
   ];
 }

@@ -276,7 +276,10 @@ export function lastOwner(): AppError {
 
 /** What is thrown when every place in a tenant is taken. */
 export function tenantIsFull(): AppError {
-  return new AppError("limit_reached", `A tenant holds at most ${LIMITS.membersPerTenant} members.`);
+  return new AppError(
+    "limit_reached",
+    `Every seat is taken: a plan holds so many people, and no tenant more than ${LIMITS.membersPerTenant} members. Remove somebody, or ask whoever runs the platform for a larger plan.`,
+  );
 }
 
 /** What is thrown when a rule held at the first look and not at the commit. */

@@ -70,6 +70,7 @@ export class SendMessage {
     if ((await this.deps.agents.find(scope, parsed.agentId)) === undefined) {
       throw new AppError("invalid_request", `Agent "${parsed.agentId}" no longer exists in configuration`);
     }
+    await this.deps.gate.admit(scope, parsed.key, input.channel);
     await this.deps.marks.mark(scope.tenantId);
     return this.deps.live.exclusive(scope.tenantId, parsed.key, (lane) => this.accept(input, lane, hash));
   }

@@ -10,7 +10,7 @@ import type { Config } from "../config/options.ts";
 import type { EventHub } from "../events/hub.ts";
 import type { Clock, Timer } from "../kernel/clock.ts";
 import type { Log } from "../kernel/log.ts";
-import type { MethodRegistry } from "../protocol/methods.ts";
+import type { CostClass, Method, MethodRegistry } from "../protocol/methods.ts";
 import type { Route } from "../protocol/routes.ts";
 import type { TenantDoor, TenantScope } from "../tenancy/scoped.ts";
 import type { Tenants } from "../tenancy/tenants.ts";
@@ -26,6 +26,8 @@ import { Meters } from "./metrics.ts";
 import type { LookRecorder } from "./read-only.ts";
 import { Rooms } from "./socket/rooms.ts";
 import { Sockets } from "./socket/sockets.ts";
+import { MemoryCounter } from "./traffic/counter.memory.ts";
+import { type TermsReader, Traffic } from "./traffic/traffic.ts";
 
 /** What the gateway is made of. */
 export interface GatewayOptions {
@@ -43,6 +45,8 @@ export interface GatewayOptions {
   uiDirectory: string | null;
   registry: MethodRegistry;
   routes: readonly Route[];
+  /** Limits of tenants' plans. */
+  terms: TermsReader;
   checkStore(): Promise<void>;
   activeRuns(): number;
   /** Agent of a run of the tenant; undefined when there is no such run. */
@@ -90,7 +94,13 @@ export class Gateway {
     });
     const shared = { authenticator: auth.connect, dispatcher, registry, rooms: this.rooms, door, clock, log };
     const { epochs } = auth;
-    const facts = { meters: this.meters, version, startedAtMs: clock.nowMs(), isLive, epochs };
+    const traffic = new Traffic({
+      counter: new MemoryCounter(),
+      clock,
+      terms: options.terms,
+      strangersPerMinute: options.config.strangersPerMinute,
+    });
+    const facts = { traffic, meters: this.meters, version, startedAtMs: clock.nowMs(), isLive, epochs };
     this.calls = new OpenCalls({ epochs, isLive });
     this.sockets = new Sockets(
       { ...shared, ...facts, nextRequestId: () => `r${(++this.lastRequest).toString(36)}` },
@@ -98,7 +108,8 @@ export class Gateway {
     );
     const callers = new Callers(auth.authenticator);
     this.http = new HttpServer({
-      ...{ ingress, callers, door, log, acts, denials, noteLook, epochs, calls: this.calls },
+      ...{ ingress, callers, door, log, acts, denials, noteLook, epochs, calls: this.calls, traffic },
+      costOf: (route, name) => costOf(route, registry.find(name ?? "")),
       onRefused: (code) => this.meters.refused(code),
       metricsToken: options.metricsToken,
       nowMs: () => options.clock.nowMs(),
@@ -147,4 +158,11 @@ export class Gateway {
     await this.http.fastify.close();
     this.meters.close();
   }
+}
+
+/** What a call by HTTP costs: that of the method it calls, a turn where one is asked for, else by what it does. */
+function costOf(route: Route, method: Method | undefined): CostClass {
+  if (route.path === "/rpc/:method") return method?.cost ?? "read";
+  if (route.path === "/v1/chat/completions") return "turn";
+  return route.method === "GET" ? "read" : "write";
 }

@@ -16,6 +16,7 @@ export const EVENT_NAMES = [
   "device.pair.resolved",
   "device.pair.changed",
   "device.pair.setup.completed",
+  "billing.alert",
   "tick",
   "shutdown",
 ] as const;
@@ -30,9 +31,9 @@ export type EventName = (typeof EVENT_NAMES)[number];
  * `session-rows` those subscribed to all sessions or to this one's messages;
  * `session-list` those subscribed to all sessions;
  * `tenant` all connections;
- * `pairing` those with `operator.pairing`.
+ * `pairing` those with `operator.pairing`; `admin` those with `operator.admin`.
  */
-export type Delivery = "run" | "run-tools" | "session-rows" | "session-list" | "tenant" | "pairing";
+export type Delivery = "run" | "run-tools" | "session-rows" | "session-list" | "tenant" | "pairing" | "admin";
 
 /** An event on its way to one tenant's connections. */
 export interface GatewayEvent {

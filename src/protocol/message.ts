@@ -71,6 +71,8 @@ export interface ModelUsage {
   outputTokens: number;
   cacheReadTokens: number;
   cacheWriteTokens: number;
+  /** Of `outputTokens` those that were thought and not said, where the provider tells them apart. */
+  reasoningTokens?: number | undefined;
   /** False when the provider sent no usable count and these are our estimate. */
   isExact: boolean;
 }

@@ -94,6 +94,8 @@ export interface Route {
   readonly doc: string;
   /** Whether the body comes as a form and not as JSON; only for callers that know no other, never for pages. */
   readonly isForm?: boolean;
+  /** Whether the body is handed on as the text that came, for signatures over it; of any of the types we read. */
+  readonly isRaw?: boolean;
   /** For `tenant` routes: what a call that succeeded did; null for nothing worth a record. Recorded before the answer. */
   audit?(call: TenantRouteCall<unknown>, answer: RouteAnswer): AuditedAct | null;
   handler(call: RouteCall<unknown>): Promise<RouteAnswer>;
@@ -107,6 +109,7 @@ export function defineRoute<Body extends z.ZodType>(declaration: {
   body: Body | null;
   doc: string;
   isForm?: boolean;
+  isRaw?: boolean;
   handler(call: RouteCall<z.output<Body>>): Promise<RouteAnswer>;
 }): Route {
   return declaration as Route;

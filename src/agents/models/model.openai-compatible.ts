@@ -146,11 +146,13 @@ function toUsage(usage: LanguageModelV4Usage): ModelUsage | null {
   // No question has no tokens: zero means that nothing was counted.
   if (usage.raw === undefined || input === undefined || input === 0 || output === undefined) return null;
   const cacheReadTokens = usage.inputTokens.cacheRead ?? 0;
+  const { reasoning: reasoningTokens } = usage.outputTokens;
   return {
     inputTokens: input - cacheReadTokens,
     outputTokens: output,
     cacheReadTokens,
     cacheWriteTokens: 0,
+    ...(reasoningTokens === undefined || reasoningTokens === 0 ? {} : { reasoningTokens }),
     isExact: true,
   };
 }

@@ -20,6 +20,28 @@ import type { ModelCost } from "../models/model.ts";
 /** Whose key paid: the tenant's own, the operator's, or nobody's (the built-in model). */
 export type KeyOwner = "tenant" | "platform" | "none";
 
+/** A model call about to be made, as far as its cost goes. */
+export interface SpendAsk {
+  step: number;
+  purpose: ModelCallRecord["purpose"];
+  provider: string;
+  model: string;
+  cost: ModelCost | undefined;
+  keyOwner: KeyOwner;
+  /** An upper bound of what the provider can count for the question; see tokens.ts. */
+  inputTokens: number;
+  /** What the provider is told as its limit; undefined when it is told none. */
+  maxOutputTokens: number | undefined;
+}
+
+/** Asked before each model call whether it can be paid for. */
+export interface SpendGate {
+  /** Hold back what the call may cost at most; throws the reason when it may not be made. */
+  reserve(ask: SpendAsk): Promise<void>;
+  /** The call came to nothing that anybody could bill: give back what it held. */
+  release(step: number): Promise<void>;
+}
+
 /** One run. */
 export interface RunInput {
   scope: TenantScope;
@@ -40,6 +62,8 @@ export interface RunInput {
   takeSteering(): Promise<UserMessage[]>;
   /** Called before each model call and each tool; aborts `signal` when the run may not go on. */
   checkpoint?(): Promise<void>;
+  /** Undefined where nothing is ever held back. */
+  spend?: SpendGate | undefined;
   /** Must not throw. */
   emit(event: RunEvent): void;
 }

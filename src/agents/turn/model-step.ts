@@ -46,6 +46,11 @@ export async function runModelStep(input: StepInput): Promise<StepResult> {
   }
 }
 
+/** A call that may not be made: as if the provider had refused it at once. */
+export function refuseModelStep(input: StepInput, thrown: unknown): StepResult {
+  return new Collector(input).refused(toAppError(thrown));
+}
+
 class Collector {
   private readonly input: StepInput;
   private readonly startedAtMs: number;
@@ -99,6 +104,12 @@ class Collector {
       : null;
     const message = this.message(isAborted ? "aborted" : "error");
     return { kind: "broken", message: { ...message, errorMessage: error.publicMessage }, call, error };
+  }
+
+  /** Nothing was asked, so nothing was used, whatever the signal says. */
+  refused(error: AppError): StepResult {
+    const message = { ...this.message("error"), errorMessage: error.publicMessage };
+    return { kind: "broken", message, call: null, error };
   }
 
   private grow(delta: string): void {

@@ -34,6 +34,44 @@ export function estimateMessageTokens(message: TranscriptMessage): number {
   return tokens;
 }
 
+/** Tokens a chat template may add to a message, a tool, a call; no model's adds as many. */
+const TEMPLATE_TOKENS = 64;
+/** Tokens of the largest picture that models take (Qwen-VL's highest resolution); others scale pictures down. */
+const IMAGE_CEILING_TOKENS = 16_384;
+
+/**
+ * An upper bound of the tokens a provider can count for a question. No token of any tokenizer in use is shorter than a
+ * byte of UTF-8, so the bytes bound the text; templates add a little to each message, and pictures count by size.
+ */
+export function boundInputTokens(request: {
+  system: string;
+  messages: readonly TranscriptMessage[];
+  tools: readonly { name: string; description: string; parameters: unknown }[];
+}): number {
+  const tools = request.tools.length === 0 ? 0 : Buffer.byteLength(JSON.stringify(request.tools));
+  const fixed = Buffer.byteLength(request.system) + tools + TEMPLATE_TOKENS * (4 + request.tools.length);
+  return request.messages.reduce((sum, message) => sum + boundMessageTokens(message), fixed);
+}
+
+function boundMessageTokens(message: TranscriptMessage): number {
+  let tokens = TEMPLATE_TOKENS + Buffer.byteLength(textOf(message));
+  if (message.role === "assistant") {
+    for (const part of message.content) {
+      if (part.type !== "toolCall") continue;
+      const { id, name } = part;
+      tokens += TEMPLATE_TOKENS + Buffer.byteLength(id + name + JSON.stringify(part.arguments));
+    }
+  }
+  if (message.role === "toolResult") tokens += Buffer.byteLength(message.toolCallId + message.toolName);
+  if (message.role === "user") {
+    for (const { mimeType, content, fileName } of message.attachments ?? []) {
+      const name = TEMPLATE_TOKENS + Buffer.byteLength(mimeType + (fileName ?? ""));
+      tokens += name + (mimeType.startsWith("image/") ? IMAGE_CEILING_TOKENS : content.length);
+    }
+  }
+  return tokens;
+}
+
 /** Estimate the tokens of a conversation. */
 export function estimateHistoryTokens(messages: readonly TranscriptMessage[]): number {
   return messages.reduce((sum, message) => sum + estimateMessageTokens(message), 0);

@@ -29,8 +29,17 @@ export function joinStatements(tenantId: TenantId, userId: UserId, role: Role, n
   return [
     {
       // SECURITY: counted inside the commit; of twenty who take the last place at once one gets it.
-      sql: "SELECT 1 WHERE (SELECT count(*) FROM members WHERE tenant_id = ?) < ?",
-      params: [tenantId, LIMITS.membersPerTenant],
+      // A service account takes no seat of the plan (migrations/control/0012-plans.sql).
+      sql: `SELECT 1 WHERE (SELECT count(*) FROM members WHERE tenant_id = ?) < ?
+        AND (EXISTS (SELECT 1 FROM users WHERE id = ? AND service_of IS NOT NULL)
+          OR (SELECT count(*) FROM members m JOIN users u ON u.id = m.user_id
+              WHERE m.tenant_id = ? AND u.service_of IS NULL)
+            < coalesce((SELECT seats FROM seat_limits WHERE tenant_id IN (?, '') AND from_ms <= ?
+              ORDER BY tenant_id DESC, from_ms DESC LIMIT 1), ?))`,
+      params: [
+        ...[tenantId, LIMITS.membersPerTenant, userId, tenantId],
+        ...[tenantId, nowMs, LIMITS.membersPerTenant],
+      ],
       expect: 1,
     },
     insertMember(tenantId, userId, role, nowMs),

@@ -13,10 +13,8 @@ import { appendRows, newRow, type TranscriptRow } from "../../sessions/transcrip
 import type { Statement } from "../../storage/database.ts";
 import type { TenantScope } from "../../tenancy/scoped.ts";
 import { writeKnowing } from "./begin-run.ts";
-import type { RunRow } from "./run.ts";
-
-/** Steps of a second attempt are numbered from here on, so that they never meet those of the first. */
-const STEPS_PER_ATTEMPT = 1_000;
+import { type RunRow, stepNumber } from "./run.ts";
+import type { TurnSpend } from "./turn-spend.ts";
 
 /** What a recorder needs. */
 export interface RecorderDeps {
@@ -26,6 +24,8 @@ export interface RecorderDeps {
 
 /** See the head of this file. One per attempt of a run. */
 export class TurnRecorder implements RunRecorder {
+  /** What the calls of this attempt hold back. */
+  readonly spend: TurnSpend;
   private readonly deps: RecorderDeps;
   private readonly scope: TenantScope;
   private readonly run: RunRow;
@@ -40,11 +40,13 @@ export class TurnRecorder implements RunRecorder {
     deps: RecorderDeps,
     scope: TenantScope,
     run: RunRow,
+    spend: TurnSpend,
     onRow: (row: TranscriptRow & { sessionId: SessionId }) => Promise<void>,
   ) {
     this.deps = deps;
     this.scope = scope;
     this.run = run;
+    this.spend = spend;
     this.onRow = onRow;
   }
 
@@ -170,7 +172,7 @@ export class TurnRecorder implements RunRecorder {
   }
 
   private number(step: number): number {
-    return (this.run.attempts - 1) * STEPS_PER_ATTEMPT + step;
+    return stepNumber(this.run, step);
   }
 
   private async commit(

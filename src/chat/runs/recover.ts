@@ -5,6 +5,7 @@
  * A run goes on when nothing it did is uncertain and it was tried less than twice; otherwise it ends as failed and says
  * why. A tool call that was begun, and is not safe to repeat, is marked uncertain and never run again.
  */
+import { releaseRun } from "../../billing/ledger/reserve-sql.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import { AppError } from "../../kernel/errors.ts";
 import type { UserId } from "../../kernel/ids.ts";
@@ -232,6 +233,8 @@ export class Recovery {
         endRun(run.run_id, end, now, true),
         ...joined.map((one) => endRun(one.run_id, end, now, false)),
         ...added.statements,
+        // What its calls held back when the process died.
+        releaseRun(run.run_id, now),
         {
           sql: "UPDATE sessions SET status = 'failed', run_ended_at_ms = ?, updated_at_ms = ? WHERE key = ? AND session_id = ?",
           params: [now, now, run.session_key, run.session_id],

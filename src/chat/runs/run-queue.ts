@@ -13,6 +13,7 @@ import { appendRows, newRow } from "../../sessions/transcript.ts";
 import { runInContext } from "../../tenancy/context.ts";
 import type { Principal } from "../../tenancy/principal.ts";
 import type { TenantScope } from "../../tenancy/scoped.ts";
+import type { TurnGate } from "../admission/turn-gate.ts";
 import { beginStatements } from "./begin-run.ts";
 import {
   ACCESS_ENDED,
@@ -36,6 +37,7 @@ export interface QueueDeps {
   marks: WorkMarks;
   hub: EventHub;
   clock: Clock;
+  gate: TurnGate;
   /** Whether what a principal began may go on. */
   mayGoOn(principal: Principal): Promise<boolean>;
 }
@@ -87,11 +89,10 @@ export class RunQueue {
         const session = await this.announceAccepted(scope, run);
         const takeSteering = () => this.steer(scope, lane, active);
         const checkpoint = () => this.checkpoint(active);
-        const result = await this.deps.turns.make({
-          ...{ scope, principal, active, session },
-          takeSteering,
-          checkpoint,
-        });
+        const leave = await this.deps.gate.enter(scope, active.controller.signal);
+        const result = await this.deps.turns
+          .make({ ...{ scope, principal, active, session }, takeSteering, checkpoint })
+          .finally(leave);
         deadline?.cancel();
         await this.deps.live
           .exclusive(scope.tenantId, run.session_key, () => this.finish(scope, lane, active, result))
@@ -173,9 +174,11 @@ export class RunQueue {
     await Promise.all(active.map((one) => one.done));
   }
 
-  /** Stop the run if whoever began it may not go on; before each model call and each tool. */
+  /** Wait for the tenant's pace, and stop the run if whoever began it may not go on; before each model call and each tool. */
   private async checkpoint(active: ActiveRun): Promise<void> {
-    if (active.controller.signal.aborted || (await this.deps.mayGoOn(active.principal))) return;
+    const { signal } = active.controller;
+    await this.deps.gate.keepPace(active.scope, signal);
+    if (signal.aborted || (await this.deps.mayGoOn(active.principal))) return;
     abortActive(active, ACCESS_ENDED);
   }
 

@@ -129,6 +129,14 @@ export function endRun(
   };
 }
 
+/** Steps of a second attempt are numbered from here on, so that they never meet those of the first. */
+const STEPS_PER_ATTEMPT = 1_000;
+
+/** The number of a step of the present attempt, unique within the run. */
+export function stepNumber(run: RunRow, step: number): number {
+  return (run.attempts - 1) * STEPS_PER_ATTEMPT + step;
+}
+
 /** The input of a waiting run. */
 export function pendingInputOf(run: RunRow): UserMessage {
   return JSON.parse(run.pending_input ?? '{"role":"user","content":"","timestamp":0}') as UserMessage;

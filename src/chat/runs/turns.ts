@@ -6,6 +6,7 @@
 import type { Agents } from "../../agents/agents.ts";
 import type { AgentRuns } from "../../agents/run.ts";
 import type { RunEvent, RunOutcome } from "../../agents/turn/contract.ts";
+import type { Reservations } from "../../billing/ledger/reservations.ts";
 import type { UsageMeter } from "../../billing/usage.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import { AppError, toAppError } from "../../kernel/errors.ts";
@@ -23,12 +24,14 @@ import { writeKnowing } from "./begin-run.ts";
 import { ACCESS_ENDED, type ActiveRun, LAID_ASIDE, type RunResult } from "./live-runs.ts";
 import { TurnRecorder } from "./recorder.ts";
 import { endRun, findRun, settingsOf } from "./run.ts";
+import { TurnSpend } from "./turn-spend.ts";
 
 /** What turns need. */
 export interface TurnDeps {
   agents: Agents;
   agentRuns: AgentRuns;
   meter: UsageMeter;
+  reservations: Reservations;
   sessions: Sessions;
   announcer: SessionAnnouncer;
   clock: Clock;
@@ -59,7 +62,10 @@ export class Turns {
   /** Make the turn; never throws, whatever happens ends in one terminal event. */
   async make(input: TurnInput): Promise<RunResult> {
     const { scope, active } = input;
-    const recorder = new TurnRecorder(this.deps, scope, active.run, (row) => this.announceRow(scope, row));
+    const spend = new TurnSpend(this.deps.reservations, scope, active.run);
+    const recorder = new TurnRecorder(this.deps, scope, active.run, spend, (row) =>
+      this.announceRow(scope, row),
+    );
     try {
       await this.announceStart(input);
       const outcome = await this.run(input, recorder);
@@ -69,7 +75,9 @@ export class Turns {
       if (active.isAbandoned) return abandoned(active, this.deps.clock.nowMs());
       const error = toAppError(thrown);
       this.deps.log[error.rule.level]({ err: error, runId: active.run.run_id }, "a turn failed");
-      return this.closeFailed(scope, active, recorder, error);
+      return await this.closeFailed(scope, active, recorder, error);
+    } finally {
+      spend.end();
     }
   }
 
@@ -105,6 +113,7 @@ export class Turns {
       history: history.rows.map((row) => row.message),
       signal: active.controller.signal,
       recorder,
+      spend: recorder.spend,
       takeSteering: async () => {
         const taken = await input.takeSteering();
         for (const { seq } of taken) recorder.noteKnown(seq);
@@ -132,6 +141,7 @@ export class Turns {
       endRun(run.run_id, end, now, true),
       ...(added?.statements ?? []),
       ...recorder.owed(),
+      ...recorder.spend.releases(now),
       ...calls.map((call) => recorder.tokens(call)),
       ...active.joined.map((joined) => endRun(joined.run_id, { ...end, stopReason: "steered" }, now, false)),
       closeSession(active, outcome, textOf(message), now),
@@ -160,9 +170,10 @@ export class Turns {
   ): Promise<RunResult> {
     if (outcome.unpaid != null) recorder.meter(outcome.unpaid.step, outcome.unpaid);
     if (outcome.call !== null) recorder.meter(outcome.step, outcome.call);
-    const statements = recorder.owed();
+    const now = this.deps.clock.nowMs();
+    const statements = [...recorder.owed(), ...recorder.spend.releases(now)];
     if (statements.length > 0) await scope.db.write({ statements });
-    return abandoned(active, this.deps.clock.nowMs());
+    return abandoned(active, now);
   }
 
   private lastMessage(
@@ -232,7 +243,8 @@ export class Turns {
     const errorMessage = error.publicMessage.startsWith("⚠️")
       ? error.publicMessage
       : `⚠️ ${error.publicMessage}`;
-    const statements = failedStatements(active, error, errorMessage, recorder.owed(), now);
+    const owed = [...recorder.owed(), ...recorder.spend.releases(now)];
+    const statements = failedStatements(active, error, errorMessage, owed, now);
     const store = async () => void (await scope.db.write({ statements }));
     const settle = await store().then(
       () => undefined,

@@ -16,7 +16,7 @@ import { newId } from "../../kernel/ids.ts";
 import { parseUntrusted } from "../../kernel/json.ts";
 import { LIMITS } from "../../kernel/limits.ts";
 import type { Log } from "../../kernel/log.ts";
-import { describeIssues } from "../../protocol/methods.ts";
+import { type CostClass, describeIssues } from "../../protocol/methods.ts";
 import {
   type BrowserUser,
   type Route,
@@ -32,6 +32,7 @@ import { allows } from "../../tenancy/scopes.ts";
 import { assertRouteReached } from "../agent-limits.ts";
 import type { Ingress, IngressReader } from "../ingress.ts";
 import { assertMayCall, type LookRecorder } from "../read-only.ts";
+import { limitHeaders, OverLimit, type Traffic } from "../traffic/traffic.ts";
 import { endBrokenLine } from "./broken-line.ts";
 import { parseForm, readPurposeCookie, setPurposeCookies } from "./cookies.ts";
 import {
@@ -59,6 +60,9 @@ export interface ServerDeps {
   epochs: Epochs;
   calls: OpenCalls;
   metricsToken: string;
+  traffic: Traffic;
+  /** What a call of a route costs; `name` is that of the method that it calls, if it calls one. */
+  costOf(route: Route, name: string | undefined): CostClass;
   /** Wall-clock time. */
   nowMs(): number;
 }
@@ -119,7 +123,7 @@ export class HttpServer {
   register(routes: readonly Route[]): void {
     for (const route of routes) {
       const handler = (request: FastifyRequest, reply: FastifyReply) => this.handle(route, request, reply);
-      const config = { isForm: route.isForm === true };
+      const config = { isForm: route.isForm === true, isRaw: route.isRaw === true };
       this.fastify.route({ method: route.method, url: route.path, config, handler });
       if (route.policy.kind === "tenant") {
         this.fastify.route({ method: route.method, url: `/t/:tenantSlug${route.path}`, handler });
@@ -132,9 +136,10 @@ export class HttpServer {
     void fastify.register(fastifyCookie);
     fastify.decorateRequest("ingress", null);
     fastify.removeAllContentTypeParsers();
-    fastify.addContentTypeParser("application/json", { parseAs: "string" }, (_request, body, done) => {
+    fastify.addContentTypeParser("application/json", { parseAs: "string" }, (request, body, done) => {
       try {
-        done(null, body === "" ? undefined : parseUntrusted(String(body)));
+        if (isRaw(request)) done(null, String(body));
+        else done(null, body === "" ? undefined : parseUntrusted(String(body)));
       } catch (thrown) {
         done(toAppError(thrown));
       }
@@ -144,7 +149,9 @@ export class HttpServer {
       { parseAs: "string", bodyLimit: FORM_BYTES },
       (request, body, done) => {
         try {
-          done(null, parseForm(String(body), (request.routeOptions.config as { isForm?: boolean }).isForm));
+          if (isRaw(request)) done(null, String(body));
+          else
+            done(null, parseForm(String(body), (request.routeOptions.config as { isForm?: boolean }).isForm));
         } catch (thrown) {
           done(toAppError(thrown));
         }
@@ -167,20 +174,41 @@ export class HttpServer {
     const gone = new AbortController();
     reply.raw.on("close", () => gone.abort());
     const call = this.call(request, gone.signal, ingress);
-    const answer = await this.authorised(route, request, ingress, call, gone);
-    return this.send(reply, ingress, answer);
+    try {
+      return this.send(reply, ingress, await this.authorised(route, request, reply, ingress, call, gone));
+    } catch (thrown) {
+      // Who shows a credential that does not count is a stranger; of those an address may send only so many.
+      if (thrown instanceof AppError && thrown.code === "unauthenticated" && route.policy.kind !== "public")
+        await this.deps.traffic.admitStranger(call.address);
+      throw thrown;
+    }
+  }
+
+  /** Count a tenant's call; its answer says where the caller stands, also when it is refused. */
+  private async count(
+    route: Route,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { principal }: Pick<TenantRouteCall<unknown>, "principal">,
+  ): Promise<void> {
+    const cost = this.deps.costOf(route, (request.params as Record<string, string>)["method"]);
+    const sizeBytes = Number(request.headers["content-length"] ?? 0) || 0;
+    const allowance = await this.deps.traffic.admit({ principal, cost, sizeBytes });
+    if (allowance !== undefined) reply.headers(limitHeaders(allowance));
   }
 
   /** Apply the route's policy, read the body, call the route. ORDER: strangers learn nothing of what it takes. */
   private async authorised(
     route: Route,
     request: FastifyRequest,
+    reply: FastifyReply,
     ingress: Ingress,
     call: RouteCall<unknown>,
     gone: AbortController,
   ): Promise<RouteAnswer> {
     switch (route.policy.kind) {
       case "public":
+        if (!isProbe(route)) await this.deps.traffic.admitStranger(call.address);
         // SECURITY: also without a cookie: a foreign page must not sign a browser in as somebody else.
         if (call.sessionCookie !== null || call.headers["origin"] !== undefined)
           assertSameOrigin(request.raw, ingress);
@@ -205,6 +233,8 @@ export class HttpServer {
           .inTenant(request.raw, ingress)
           .catch((thrown: unknown) => this.refuseForeign(route, call, thrown));
         const { principal, user } = caller;
+        // ORDER: before anything is read or opened for the call.
+        await this.count(route, request, reply, caller);
         const open = this.deps.calls.begin(principal, epoch, () => gone.abort());
         gone.signal.addEventListener("abort", () => open.end(), { once: true });
         const tenant = this.deps.door.scope(caller.tenant);
@@ -333,6 +363,7 @@ export class HttpServer {
       { err: error, requestId: request.id, path: request.url.split("?", 1)[0]?.slice(0, 200) },
       "a request failed",
     );
+    if (error instanceof OverLimit) reply.headers(limitHeaders(error.allowance));
     if (error.retryAfterMs !== undefined)
       reply.header("retry-after", String(Math.ceil(error.retryAfterMs / 1_000)));
     if (error.rule.status === 401) reply.header("www-authenticate", "Bearer");
@@ -341,6 +372,16 @@ export class HttpServer {
       .header("content-type", "application/json; charset=utf-8")
       .send(JSON.stringify(errorBody(error, request.id)));
   }
+}
+
+/** Asked by machines that look whether we live; they come often, and from one address. */
+function isProbe(route: Route): boolean {
+  return /^\/(?:healthz|readyz)$/.test(route.path);
+}
+
+/** Whether the route takes its body as the text that came. */
+function isRaw(request: FastifyRequest): boolean {
+  return (request.routeOptions.config as { isRaw?: boolean }).isRaw === true;
 }
 
 /** An answer leaves only while its caller's authority stands; a stream looks again before each piece. */

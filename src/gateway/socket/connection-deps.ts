@@ -11,6 +11,7 @@ import type { Principal } from "../../tenancy/principal.ts";
 import type { TenantDoor } from "../../tenancy/scoped.ts";
 import type { Dispatcher } from "../dispatch.ts";
 import type { Meters } from "../metrics.ts";
+import type { Traffic } from "../traffic/traffic.ts";
 import type { Rooms } from "./rooms.ts";
 
 /** See the head of this file. */
@@ -23,6 +24,7 @@ export interface ConnectionDeps {
   clock: Clock;
   log: Log;
   meters: Meters;
+  traffic: Traffic;
   /** Shown to clients as `server.version`. */
   version: string;
   startedAtMs: number;

@@ -25,6 +25,7 @@ import { allows } from "../../tenancy/scopes.ts";
 import { reachesEvent } from "../agent-limits.ts";
 import { AuthorityEnded, UnknownMethod } from "../dispatch.ts";
 import type { Ingress } from "../ingress.ts";
+import { OverLimit } from "../traffic/traffic.ts";
 import type { ConnectionDeps } from "./connection-deps.ts";
 import { ACCESS_ENDED, Gate } from "./gate.ts";
 import { makeHello } from "./hello.ts";
@@ -38,6 +39,10 @@ interface Open extends ConnectAccepted {
   capSet: ReadonlySet<string>;
   leave(): void;
 }
+
+/** Refused calls in a row after which a connection is not read for a moment, and how long that is at most. */
+const REFUSALS_BEFORE_PAUSE = 16;
+const LONGEST_PAUSE_MS = 1_000;
 
 /** See the head of this file. */
 export class Connection implements Member, ConnectionHandle {
@@ -58,6 +63,8 @@ export class Connection implements Member, ConnectionHandle {
   private isConnecting = false;
   private hearsSessions = false;
   private inFlight = 0;
+  private refusals = 0;
+  private pause: Timer | undefined;
   private isAlive = true;
   private readonly since: number;
   private onSettled: (() => void) | undefined;
@@ -114,6 +121,7 @@ export class Connection implements Member, ConnectionHandle {
     const open = this.open;
     if (open === undefined) return false;
     if (event.delivery === "pairing") return allows(open.principal.scopes, "operator.pairing");
+    if (event.delivery === "admin" && !allows(open.principal.scopes, "operator.admin")) return false;
     if (!allows(open.principal.scopes, "operator.read")) return false;
     if (!reachesEvent(open.principal, event)) return false;
     const isSubscribed = event.sessionKey !== undefined && this.messageKeys.has(event.sessionKey);
@@ -127,6 +135,7 @@ export class Connection implements Member, ConnectionHandle {
       case "session-list":
         return this.hearsSessions;
       case "tenant":
+      case "admin":
         return true;
       default:
         return event.delivery satisfies never;
@@ -218,7 +227,7 @@ export class Connection implements Member, ConnectionHandle {
       this.handshake(isBinary ? bytes.toString("utf8") : bytes.toString());
       return;
     }
-    this.request(bytes.toString("utf8"), this.open);
+    this.request(bytes.toString("utf8"), bytes.length, this.open);
   }
 
   private handshake(text: string): void {
@@ -272,6 +281,7 @@ export class Connection implements Member, ConnectionHandle {
       );
     }
     this.settle();
+    void this.deps.traffic.knownNow(this.ingress.peer.address);
     this.deps.raiseFrameLimit(this.socket);
     const scope = this.deps.door.scope(outcome.tenant);
     const capSet = new Set(outcome.caps);
@@ -280,7 +290,7 @@ export class Connection implements Member, ConnectionHandle {
     this.open.leave = this.deps.rooms.join(tenantId, this);
     this.outbound.send(writeResult(frame.id, makeHello(this.deps, this.id, outcome)));
     outcome.delivered?.();
-    for (const text of this.early.splice(0)) this.request(text, this.open);
+    for (const text of this.early.splice(0)) this.request(text, text.length, this.open);
   }
 
   private gateOf({ principal }: ConnectAccepted, epoch: number): Gate {
@@ -289,7 +299,7 @@ export class Connection implements Member, ConnectionHandle {
     return new Gate({ epochs, isLive, nowMs: () => clock.nowMs(), expel }, principal, epoch);
   }
 
-  private request(text: string, open: Open): void {
+  private request(text: string, sizeBytes: number, open: Open): void {
     const read = this.read(text);
     if (read.kind === "not-json" || read.kind === "not-a-request") return;
     if (read.kind === "malformed") {
@@ -303,12 +313,17 @@ export class Connection implements Member, ConnectionHandle {
     }
     this.inFlight++;
     if (this.inFlight >= LIMITS.requestsInFlightPerConnection) this.socket.pause();
-    void this.answer(read.frame, open);
+    void this.answer(read.frame, sizeBytes, open);
   }
 
-  private async answer(frame: RequestFrame, open: Open): Promise<void> {
+  private async answer(frame: RequestFrame, sizeBytes: number, open: Open): Promise<void> {
     const requestId = this.deps.nextRequestId();
     try {
+      const cost = this.deps.registry.find(frame.method)?.cost ?? "read";
+      const counted = this.deps.traffic.admit({ principal: open.principal, cost, sizeBytes });
+      // Not waited for without need: most tenants have no limit, and a frame costs little more than a wait.
+      if (counted !== undefined) await counted;
+      this.refusals = 0;
       const result = await this.deps.dispatcher.dispatch(
         frame.method,
         frame.params,
@@ -322,8 +337,8 @@ export class Connection implements Member, ConnectionHandle {
       this.fail(frame, open, thrown, requestId);
     } finally {
       this.inFlight--;
-      if (this.socket.isPaused && this.inFlight < LIMITS.requestsInFlightPerConnection / 2)
-        this.socket.resume();
+      const isEased = this.inFlight < LIMITS.requestsInFlightPerConnection / 2;
+      if (this.socket.isPaused && isEased && this.pause === undefined) this.socket.resume();
     }
   }
 
@@ -350,9 +365,24 @@ export class Connection implements Member, ConnectionHandle {
       this.expel(ACCESS_ENDED.code, ACCESS_ENDED.reason);
       return;
     }
+    if (thrown instanceof OverLimit) this.slowDown(thrown.allowance.resetMs);
     const error = toAppError(thrown);
     this.deps.log[error.rule.level]({ err: error, method: frame.method, requestId }, "a request failed");
     reply(open, this.outbound, writeError(frame.id, toWireError(error, requestId), error.payload));
+  }
+
+  /**
+   * Who goes on sending after many refusals is not read for a moment: its frames wait at its own end of the line, and
+   * cost us nothing while they do.
+   */
+  private slowDown(resetMs: number): void {
+    this.refusals++;
+    if (this.refusals < REFUSALS_BEFORE_PAUSE || this.pause !== undefined) return;
+    this.socket.pause();
+    this.pause = this.deps.clock.after(Math.min(resetMs, LONGEST_PAUSE_MS), () => {
+      this.pause = undefined;
+      if (this.socket.isPaused && this.inFlight < LIMITS.requestsInFlightPerConnection) this.socket.resume();
+    });
   }
 
   /** Read a frame; JSON that nests too deep or holds prototype keys is refused under no id of its own. */
@@ -379,6 +409,7 @@ export class Connection implements Member, ConnectionHandle {
 
   private closed(): void {
     this.settle();
+    this.pause?.cancel();
     this.gone.abort();
     this.open?.leave();
     this.deps.onClosed(this.id);

@@ -90,6 +90,7 @@ export class Sockets {
     if (this.isClosing) throw new AppError("shutting_down", "The gateway is stopping.");
     if (request.method !== "GET") throw new AppError("method_not_allowed", "A socket begins with GET.");
     const ingress = await this.ingress.read(request);
+    await this.deps.traffic.admitStranger(ingress.peer.address);
     const pending = this.pendingByAddress.get(ingress.peer.address) ?? 0;
     if (pending >= LIMITS.pendingSocketsPerAddress) {
       throw new AppError("rate_limited", "Too many sockets of this address wait for their handshake.");

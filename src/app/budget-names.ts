@@ -1,0 +1,24 @@
+/** Names of those whom budgets are for. Owns: joining agents, members and keys. Refuses to know: budgets. */
+
+import type { Agents } from "../agents/agents.ts";
+import type { BudgetKey } from "../billing/ledger/budget.ts";
+import type { UserId } from "../kernel/ids.ts";
+import type { TenantScope } from "../tenancy/scoped.ts";
+import type { Ground } from "./ground.ts";
+
+/** Finds the name of whom a budget is for, within the tenant; undefined when there is nobody of that id. */
+export function budgetNames({ auth }: Pick<Ground, "auth">, agents: Agents) {
+  return async (
+    scope: TenantScope,
+    { scope: kind, scopeId }: Pick<BudgetKey, "scope" | "scopeId">,
+  ): Promise<string | undefined> => {
+    if (kind === "tenant") return scope.tenant.displayName;
+    if (kind === "agent") return (await agents.find(scope, scopeId))?.name;
+    if (kind === "user") {
+      const member = await auth.members.find(scope.tenantId, scopeId as UserId);
+      if (member !== undefined) return member.displayName;
+    }
+    // A token without a person acts as an identity of its own, which has the token's id.
+    return (await auth.tokens.list(scope.tenantId)).find((token) => token.id === scopeId)?.name;
+  };
+}

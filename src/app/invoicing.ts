@@ -1,0 +1,149 @@
+/** What follows from usage: drill-down, statements, exports, payments. Owns: their joining. Refuses to know: transports. */
+import { makeDrillRoutes, type NameReader } from "../billing/drill/routes.ts";
+import { UsageExporter } from "../billing/export/exporter.ts";
+import { makeExportRoutes } from "../billing/export/routes.ts";
+import { UsageExports } from "../billing/export/usage-exports.ts";
+import { StripeMeterSink } from "../billing/export/usage-sink.stripe.ts";
+import type { UsageSink } from "../billing/export/usage-sink.ts";
+import { WebhookSink } from "../billing/export/usage-sink.webhook.ts";
+import { Ledger } from "../billing/ledger/ledger.ts";
+import { Codes } from "../billing/payments/codes.ts";
+import { CreditExpiry } from "../billing/payments/credit-expiry.ts";
+import { AlipayPayments } from "../billing/payments/payment-provider.alipay.ts";
+import { StripePayments } from "../billing/payments/payment-provider.stripe.ts";
+import type { PaymentProvider } from "../billing/payments/payment-provider.ts";
+import { Payments } from "../billing/payments/payments.ts";
+import { makePaymentRoutes } from "../billing/payments/routes.ts";
+import { OpenAiUsage } from "../billing/reconcile/provider-usage.openai.ts";
+import type { ProviderUsage } from "../billing/reconcile/provider-usage.ts";
+import { Reconciler } from "../billing/reconcile/reconciler.ts";
+import { StatementCloser } from "../billing/statements/closer.ts";
+import { makeStatementRoutes } from "../billing/statements/routes.ts";
+import { Statements } from "../billing/statements/statements.ts";
+import type { Config } from "../config/options.ts";
+import type { Clock } from "../kernel/clock.ts";
+import type { Egress, EgressPolicy } from "../kernel/egress.ts";
+import { AppError } from "../kernel/errors.ts";
+import type { TenantId } from "../kernel/ids.ts";
+import type { Log } from "../kernel/log.ts";
+import type { Route } from "../protocol/routes.ts";
+import type { TenantScope } from "../tenancy/scoped.ts";
+import type { Assistant } from "./assistant.ts";
+import type { Ground } from "./ground.ts";
+
+/** The parts, put together. */
+export type Invoicing = ReturnType<typeof makeInvoicing>;
+
+/** Small requests whose answers hardly matter, and which follow nobody. */
+const OUTBOUND: EgressPolicy = {
+  ...{ allowPrivate: true, redirects: 0, maxBytes: 1024 * 1024 },
+  ...{ connectMs: 10_000, idleMs: 15_000, totalMs: 30_000 },
+};
+
+/** Drill-down, statements, exports, payments. */
+export function makeInvoicing(config: Config, clock: Clock, log: Log, ground: Ground, assistant: Assistant) {
+  const { control } = ground;
+  const currencyOf = async (scope: TenantScope) =>
+    (await ground.plans.of(scope.tenantId)).plan.terms.currency;
+  const scopeOf = async (tenantId: TenantId) => {
+    const tenant = await ground.tenants.findById(tenantId);
+    return tenant === undefined || tenant.status === "deleting" ? undefined : ground.door.scope(tenant);
+  };
+  const shared = { control, clock, log, scopeOf, currencyOf };
+  const statements = new Statements({ clock, currencyOf });
+  const exports = new UsageExports({ control, vault: ground.vault, clock, checkUrl: urlCheck(ground) });
+  const exporter = new UsageExporter({
+    ...{ ...shared, exports, platform: platformSink(config, clock, ground) },
+    sinkOf: (target) => new WebhookSink(target, ground.egress.fetchFor(OUTBOUND), clock),
+  });
+  const ledger = new Ledger(clock);
+  const expiry = new CreditExpiry({ ...shared, ledger });
+  const payments = new Payments({ ...shared, ledger, providers: paymentProviders(config, clock, ground) });
+  const codes = new Codes({ ...shared, ledger, expiry });
+  const { publicUrl } = config;
+  const routes: Route[] = [
+    ...makeDrillRoutes({ clock, names: nameReader(ground, assistant) }),
+    ...makeStatementRoutes({ statements }),
+    ...makeExportRoutes({ exports }),
+    ...makePaymentRoutes({
+      ...{ payments, codes, ledger, expiry, auditLog: ground.audit.log, clock, publicUrl, scopeOf },
+    }),
+  ];
+  const reconciler = new Reconciler({ ...shared, providers: usageEndpoints(config, ground.egress) });
+  const timed = [new StatementCloser({ ...shared, statements }), exporter, expiry, reconciler];
+  return {
+    routes,
+    reconciler,
+    start: () => {
+      for (const one of timed) one.start();
+    },
+    close: async () => {
+      for (const one of timed) await one.close();
+    },
+  };
+}
+
+/** SECURITY: usage says who did what; it goes over TLS unless the operator vouches for the host. */
+function urlCheck({ egress }: Ground): (url: string) => void {
+  return (text) => {
+    const url = URL.parse(text);
+    const isSound = url !== null && url.username === "" && url.password === "" && url.hash === "";
+    if (isSound && (url.protocol === "https:" || egress.isOperatorHost(url.hostname))) return;
+    throw new AppError("invalid_request", "Usage is sent to an https address without user name or fragment.");
+  };
+}
+
+/** Providers of the operator that tell what they counted. */
+export function usageEndpoints({ providers }: Config, egress: Egress): Record<string, ProviderUsage> {
+  return Object.fromEntries(
+    Object.entries(providers).flatMap(([id, { usage, apiKey }]) => {
+      if (usage === undefined) return [];
+      const key = usage.apiKey ?? apiKey;
+      const endpoint = { url: usage.url, apiKey: typeof key === "string" ? key : undefined };
+      return [[id, new OpenAiUsage(endpoint, operatorFetch({ egress }, usage.url))]];
+    }),
+  );
+}
+
+/** A `fetch` for an address that the operator wrote down. */
+function operatorFetch({ egress }: Pick<Ground, "egress">, address: string | undefined): typeof fetch {
+  const operatorHosts = address === undefined ? [] : [new URL(address).hostname];
+  return egress.fetchFor({ ...OUTBOUND, operatorHosts });
+}
+
+function platformSink({ usageExport }: Config, clock: Clock, ground: Ground): UsageSink | null {
+  if (usageExport === undefined) return null;
+  if (usageExport.kind === "webhook") {
+    const { url, secret } = usageExport;
+    return new WebhookSink({ url, secret: String(secret) }, operatorFetch(ground, url), clock);
+  }
+  const settings = { ...usageExport, apiKey: String(usageExport.apiKey) };
+  return new StripeMeterSink(settings, operatorFetch(ground, settings.apiBase));
+}
+
+function paymentProviders({ stripe, alipay }: Config, clock: Clock, ground: Ground): PaymentProvider[] {
+  const providers: PaymentProvider[] = [];
+  if (stripe !== undefined) {
+    const { secretKey, webhookSecret, apiBase } = stripe;
+    const settings = { secretKey: String(secretKey), webhookSecret: String(webhookSecret), apiBase };
+    providers.push(new StripePayments(settings, operatorFetch(ground, apiBase), clock));
+  }
+  if (alipay !== undefined) {
+    const keys = { privateKey: String(alipay.privateKey), alipayPublicKey: String(alipay.alipayPublicKey) };
+    providers.push(new AlipayPayments({ ...alipay, ...keys }));
+  }
+  return providers;
+}
+
+/** SECURITY: names of people come from the tenant's own members; whoever left keeps only an id. */
+function nameReader(ground: Ground, assistant: Assistant): NameReader {
+  return async (scope, group) => {
+    if (group === "user") {
+      const members = await ground.auth.members.list(scope.tenantId);
+      return new Map(members.map((member) => [member.userId, member.displayName]));
+    }
+    if (group !== "agent") return new Map();
+    const agents = await assistant.agents.list(scope);
+    return new Map(agents.map((agent) => [agent.id, agent.name || agent.id]));
+  };
+}

@@ -1,0 +1,59 @@
+/** Commands about money. Owns: `billing verify`. Refuses to know: how lines are made. */
+import { type LedgerVerdict, verifyLedger } from "../billing/ledger/verify.ts";
+import { toAppError } from "../kernel/errors.ts";
+import { runInContext } from "../tenancy/context.ts";
+import type { Tenant } from "../tenancy/tenant.ts";
+import type { Command, CommandCall } from "./command.ts";
+import { type State, withState } from "./state.ts";
+import { everyTenant } from "./tenants/tenant-commands.ts";
+
+interface Finding {
+  tenant: string;
+  verdict: LedgerVerdict | null;
+  /** Why it could not be read. */
+  failure: string | null;
+}
+
+const verify: Command = {
+  name: "billing verify",
+  usage: "[--tenant S]",
+  summary:
+    "Recompute balances and budgets from the ledger's lines; names the first difference. Changes nothing.",
+  options: { tenant: { type: "string" } },
+  positionals: 0,
+  run: (call) =>
+    withState(call.stateDir, async (state) => {
+      const findings: Finding[] = [];
+      for await (const tenant of chosen(state, call)) findings.push(await look(state, tenant));
+      call.out.answer({ ledgers: findings }, findings.map(describe));
+      return findings.every(({ verdict }) => verdict?.ok === true) ? 0 : 1;
+    }),
+};
+
+async function* chosen(state: State, call: CommandCall): AsyncGenerator<Tenant> {
+  const slug = call.flag("tenant");
+  if (slug === undefined) yield* everyTenant(state);
+  else yield await state.tenants.getBySlug(slug);
+}
+
+function look(state: State, tenant: Tenant): Promise<Finding> {
+  const context = { tenantId: tenant.id, principal: null, requestId: "billing-verify" };
+  return runInContext(context, () => verifyLedger(state.door.scope(tenant))).then(
+    (verdict) => ({ tenant: tenant.slug, verdict, failure: null }),
+    (thrown: unknown) => ({ tenant: tenant.slug, verdict: null, failure: toAppError(thrown).publicMessage }),
+  );
+}
+
+function describe({ tenant, verdict, failure }: Finding): string {
+  if (verdict === null) return `${tenant}: cannot be read: ${failure ?? ""}`;
+  const { problem, lines, spentMicros, reservedMicros, creditMicros } = verdict;
+  if (problem === null) {
+    const sums = `spent ${spentMicros}, reserved ${reservedMicros}, credit ${creditMicros} micro-units`;
+    return `${tenant}: sound, ${lines} lines; ${sums}`;
+  }
+  const { kind, at, stored, recomputed } = problem;
+  return `${tenant}: NOT SOUND (${kind}) at ${at}: stored ${stored}, recomputed ${recomputed}`;
+}
+
+/** The commands, in the order of the help. */
+export const BILLING_COMMANDS: readonly Command[] = [verify];

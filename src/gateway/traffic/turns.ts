@@ -1,0 +1,51 @@
+/**
+ * Calls of limited tenants begin one after the other. Owns: that at most one of a tenant begins in a round of the event
+ * loop, and that after one that kept the thread busy a pause follows, so that a burst within its limit takes a tenth of
+ * the thread and not all of it. Refuses to know: limits.
+ */
+import { setImmediate as nextRound } from "node:timers/promises";
+import type { Clock } from "../../kernel/clock.ts";
+import type { TenantId } from "../../kernel/ids.ts";
+
+/** A round that took less needs no pause. */
+const SHORT_MS = 1;
+/** Pause after a round, as a multiple of it, and the longest there is. */
+const PAUSES = 9;
+const LONGEST_PAUSE_MS = 100;
+
+/** See the head of this file. Keeps nothing of a tenant whose calls have all begun. */
+export class Turns {
+  private readonly clock: Clock;
+  private readonly tails = new Map<TenantId, { ready: Promise<void> }>();
+
+  constructor(clock: Clock) {
+    this.clock = clock;
+  }
+
+  /** Resolves when the tenant's next call may begin; in the order of asking. */
+  next(tenantId: TenantId): Promise<void> {
+    const before = this.tails.get(tenantId)?.ready ?? Promise.resolve();
+    const begin = before.then(() => nextRound());
+    const tail = { ready: begin.then(() => this.rest()) };
+    this.tails.set(tenantId, tail);
+    void tail.ready.then(() => {
+      if (this.tails.get(tenantId) === tail) this.tails.delete(tenantId);
+    });
+    return begin;
+  }
+
+  /** Tenants with calls that have not begun. */
+  get size(): number {
+    return this.tails.size;
+  }
+
+  /** Wait for the round in which a call began, and on in proportion to what that took. */
+  private async rest(): Promise<void> {
+    const startedMs = this.clock.monotonicMs();
+    await nextRound();
+    const tookMs = this.clock.monotonicMs() - startedMs;
+    if (tookMs < SHORT_MS) return;
+    const pauseMs = Math.min(LONGEST_PAUSE_MS, tookMs * PAUSES);
+    await new Promise<void>((resolve) => void this.clock.after(pauseMs, resolve));
+  }
+}
