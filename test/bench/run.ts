@@ -1,9 +1,10 @@
 /**
- * `npm run bench [-- --write] [-- --quick]`: Creel against the bare server, in one run. Owns: the order of measuring.
+ * `npm run bench [-- --write] [-- --quick] [-- --flood]`: Creel against the bare server, in one run. Owns: the order of measuring.
  * Refuses to know: how a number is taken (measure.ts) and what is hoped for is only named here, judged in report.ts.
  */
 import { type Creel, startCreel } from "../clients/creel.ts";
 import type { Gateway, Target } from "../clients/target.ts";
+import { floodFairness } from "./fairness.ts";
 import {
   addedTurnMs,
   createSessions,
@@ -16,11 +17,12 @@ import {
   turnsPerSecond,
   turnsPerSecondAcross,
 } from "./measure.ts";
-import { publish, type Row } from "./report.ts";
+import { publish, type Row, toMarkdown } from "./report.ts";
 import { startBare, startModel } from "./servers.ts";
 import { stallMs } from "./stall.ts";
 import { createTenants } from "./tenants.ts";
 
+const onlyFlood = process.argv.includes("--flood");
 const quick = process.argv.includes("--quick");
 const TURNS = quick ? 300 : 2_000;
 const SESSIONS = quick ? 500 : 10_000;
@@ -102,6 +104,25 @@ async function grow(creel: Creel): Promise<Row[]> {
   ];
 }
 
+/** Requests a minute of the shipped plan `free`. */
+const FREE_PER_MINUTE = 600;
+
+/** One tenant asks fifty times for what its plan allows; another goes on as before. */
+async function flood(creel: Creel): Promise<Row[]> {
+  say("a flood from one tenant");
+  const [victim] = await createTenants(creel, "victim", 1);
+  const [flooder] = await createTenants(creel, "flooder", 1, "free");
+  await createSessions(victim!, FEW);
+  const perSecond = (50 * FREE_PER_MINUTE) / 60;
+  const [rounds, forMs] = quick ? [2, 3_000] : [4, 5_000];
+  const { quietMs, floodedMs } = await floodFairness(victim!, flooder!, perSecond, rounds, forMs);
+  return [
+    row("`sessions.list` p99 of a tenant, quiet", "ms", quietMs),
+    row("… while another floods at 50 × its limit", "ms", floodedMs),
+    row("… to quiet", "×", floodedMs / quietMs, undefined, { of: "value", atMost: 1.2 }),
+  ];
+}
+
 function row(measure: string, unit: string, ours: number, theirs?: number, target?: Row["target"]): Row {
   return { measure, unit, ours, theirs, target };
 }
@@ -114,15 +135,22 @@ try {
   await creel.restart();
   // Reading also starts the count anew, so the start of the process is not in it.
   await stallMs(creel);
-  const rows = await compare(creel, bare, model);
+  const rows = onlyFlood ? [] : await compare(creel, bare, model);
   const underLoad = await stallMs(creel);
-  rows.push(...(await grow(creel)));
-  const whileGrowing = await stallMs(creel);
-  rows.push(
-    row("longest main-thread stall, chat load", "ms", underLoad, undefined, { of: "value", atMost: 50 }),
-  );
-  rows.push(row("… many sessions and tenants", "ms", whileGrowing, undefined, { of: "value", atMost: 50 }));
-  publish("bench", rows, "bare ws");
+  rows.push(...(await flood(creel)));
+  if (onlyFlood) {
+    process.stdout.write(`${toMarkdown(rows, "bare ws")}\n`);
+    process.exitCode = 0;
+  } else {
+    await stallMs(creel);
+    rows.push(...(await grow(creel)));
+    const whileGrowing = await stallMs(creel);
+    rows.push(
+      row("longest main-thread stall, chat load", "ms", underLoad, undefined, { of: "value", atMost: 50 }),
+    );
+    rows.push(row("… many sessions and tenants", "ms", whileGrowing, undefined, { of: "value", atMost: 50 }));
+    publish("bench", rows, "bare ws");
+  }
 } finally {
   await creel.stop();
   await bare.stop();

@@ -4,10 +4,15 @@ import type { Creel } from "../clients/creel.ts";
 import { run } from "../clients/openclaw.ts";
 import type { Target } from "../clients/target.ts";
 
-/** Makes `count` tenants named after `prefix`, each with an owner token. */
-export async function createTenants(creel: Creel, prefix: string, count: number): Promise<Target[]> {
+/** Makes `count` tenants named after `prefix`, each with an owner token; `plan` puts them on one. */
+export async function createTenants(
+  creel: Creel,
+  prefix: string,
+  count: number,
+  plan = "",
+): Promise<Target[]> {
   const script = join(import.meta.dirname, "make-tenants.ts");
-  const done = await run(process.execPath, [script, creel.stateDir, prefix, String(count)], {
+  const done = await run(process.execPath, [script, creel.stateDir, prefix, String(count), plan], {
     cwd: import.meta.dirname,
     timeoutMs: 600_000,
   });

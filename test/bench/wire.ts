@@ -90,6 +90,16 @@ export class Wire {
     });
   }
 
+  /** Send a request and never ask what became of it. */
+  throwIn(method: string, params: unknown): void {
+    this.socket.send(JSON.stringify({ type: "req", id: "thrown", method, params }));
+  }
+
+  /** Leave whatever comes on the line. */
+  stopReading(): void {
+    this.socket.pause();
+  }
+
   close(): void {
     this.socket.removeAllListeners("close");
     this.socket.close();

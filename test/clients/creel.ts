@@ -96,7 +96,9 @@ export async function startCreel(options: CreelOptions): Promise<Creel> {
 }
 
 function creelConfig(options: CreelOptions): Record<string, unknown> {
-  return { ...modelConfig(options.modelBaseUrl), egress: { allowPrivate: ["127.0.0.1"] }, ...options.config };
+  const egress = { allowPrivate: ["127.0.0.1"] };
+  // A benchmark begins more turns in a session than people ever do.
+  return { ...modelConfig(options.modelBaseUrl), egress, turns: { sessionPerMinute: 0 }, ...options.config };
 }
 
 function targetFor(port: number, slug: string, token: string): Target {

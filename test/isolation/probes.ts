@@ -185,6 +185,8 @@ const ALSO: Readonly<Record<string, Record<string, unknown>>> = {
   // The tenant's one owner stays the only one: whoever else were would let them go.
   "PATCH /api/members/:userId": { role: "member" },
   "POST /api/join-requests/:id/approve": { role: "member" },
+  "POST /api/top-ups": { returnTo: "/" },
+  "PUT /api/usage-export": { url: "https://own.example/usage", cursor: 0 },
 };
 
 /** Params that should be accepted. */

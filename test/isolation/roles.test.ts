@@ -138,6 +138,8 @@ describe("roles", () => {
       "POST /auth/link",
       "POST /auth/logout",
       "POST /auth/start",
+      "POST /webhooks/payments/alipay",
+      "POST /webhooks/payments/stripe",
     ]);
   });
 

@@ -56,6 +56,7 @@ const OWN_PATH: Readonly<Record<string, (on: Stage) => Promise<string>>> = {
   "DELETE /api/my/devices/:deviceId": async (on) => ownDevice(on),
   "PUT /api/providers/:id": async () => SHARED.provider,
   "POST /rpc/:method": async () => "health",
+  "GET /api/statements/:month": async () => new Date().toISOString().slice(0, 7),
   ...OWN_PEOPLE,
   ...OWN_LOOKS,
 };
@@ -86,6 +87,11 @@ const OWN_ANSWERS: Readonly<Record<string, { byToken: number; byCookie: number }
   "POST /api/my/sign-out-everywhere": { byToken: 403, byCookie: 200 },
   "PUT /api/sign-in-provider": { byToken: 403, byCookie: 200 },
   "DELETE /api/sign-in-provider": { byToken: 403, byCookie: 204 },
+  // Without a limit to try out.
+  "GET /api/billing/preview": { byToken: 400, byCookie: 400 },
+  // Nobody takes payments here, and no codes were made.
+  "POST /api/top-ups": { byToken: 404, byCookie: 404 },
+  "POST /api/redeem": { byToken: 404, byCookie: 404 },
   ...OWN_PEOPLE_ANSWERS,
 };
 

@@ -84,6 +84,9 @@ describe("the operators' routes", () => {
       "delete",
       "restore",
       "break-glass",
+      // Tried in payments.test.ts.
+      "credits",
+      "codes",
     ]);
     const bodies = {
       delete: { confirmSlug: "acme", reason: "tired of it" },

@@ -13,6 +13,8 @@
  *   LONG:n             about n characters of text, in 64 pieces    GARBAGE   a stream that is not SSE JSON
  *   USAGE:in:out       reports these token counts                  FLAKY:n   the first n calls with this message answer 500
  *
+ * Words that make its own counts differ from what it tells are in mock-usage.
+ *
  * After a tool result it answers with a text that quotes the result. Usage is the same on every call (120 in, 20 out) unless
  * `USAGE` says otherwise, so that a test can multiply.
  *
@@ -21,6 +23,7 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { MockUsage, readUsageScript, type UsageScript } from "./mock-usage.ts";
 
 /** Tokens every call reports when the message does not ask for others. */
 export const MOCK_USAGE = { promptTokens: 120, completionTokens: 20 } as const;
@@ -57,8 +60,12 @@ export type MockModel = {
   port: number;
   requests: MockRequest[];
   totals: MockTotals;
+  /** What it counted for itself. */
+  counted: MockUsage;
   /** Forgets what was recorded. */
   reset(): void;
+  /** From now on every count of usage is this, whatever JSON makes of it; undefined tells the truth again. */
+  lieAboutUsage(count: unknown): void;
   /** Resolves with the first recorded call that satisfies the predicate, at once or when it arrives. */
   waitFor(predicate: (request: MockRequest) => boolean): Promise<MockRequest>;
   close(): Promise<void>;
@@ -93,6 +100,7 @@ type Plan = {
   toolCall?: { name: string; args: string };
   delayMs: number;
   usage?: { promptTokens: number; completionTokens: number };
+  script: UsageScript;
   /** Send this many pieces, then stop as `stop` says. */
   cut?: { after: number; how: "hang" | "destroy" };
 };
@@ -116,7 +124,11 @@ export async function start(options: MockOptions = {}): Promise<MockModel> {
     port,
     requests: state.requests,
     totals: state.totals,
+    counted: state.counted,
     reset: () => state.reset(),
+    lieAboutUsage: (count) => {
+      state.lie = count;
+    },
     waitFor: (predicate) => state.waitFor(predicate),
     close: () =>
       new Promise<void>((resolve) => {
@@ -131,7 +143,10 @@ class MockState {
   readonly requests: MockRequest[] = [];
   readonly totals: MockTotals = { calls: 0, promptTokens: 0, completionTokens: 0 };
   readonly flaky = new Map<string, number>();
+  readonly counted = new MockUsage();
   readonly options: Required<MockOptions>;
+  /** What is reported instead of counts. */
+  lie: unknown;
   private waiters: {
     predicate: (request: MockRequest) => boolean;
     resolve: (request: MockRequest) => void;
@@ -163,6 +178,7 @@ class MockState {
   reset(): void {
     this.requests.length = 0;
     this.flaky.clear();
+    this.counted.calls.length = 0;
     Object.assign(this.totals, { calls: 0, promptTokens: 0, completionTokens: 0 });
   }
 }
@@ -189,13 +205,15 @@ async function serve(state: MockState, req: IncomingMessage, res: ServerResponse
     request.aborted = !res.writableFinished;
   });
   state.record(request);
+  if (path.endsWith("/organization/usage/completions"))
+    return sendJson(res, 200, state.counted.page(new URL(req.url ?? "/", "http://mock").searchParams));
   if (path.endsWith("/models")) return sendJson(res, 200, listModels());
   if (!path.endsWith("/chat/completions") || !body) return sendError(res, body ? 404 : 400, "not_found");
   await answer(state, body, request.lastUserText, res);
 }
 
 async function answer(state: MockState, body: ChatBody, text: string, res: ServerResponse): Promise<void> {
-  const status = errorStatus(state, text);
+  const status = errorStatus(state, text) ?? billedFailure(state, body, text);
   if (status) return sendError(res, status, `scripted ${status}`);
   if (has(text, "HANG")) return;
   if (has(text, "GARBAGE")) {
@@ -213,7 +231,8 @@ async function answer(state: MockState, body: ChatBody, text: string, res: Serve
 /** Decides the reply. A conversation whose last turn already holds a tool result gets a text, so that loops end. */
 function makePlan(state: MockState, body: ChatBody, text: string): Plan {
   const usage = scriptedUsage(text);
-  const plan: Plan = { pieces: [], reasoning: [], delayMs: state.options.pieceDelayMs, usage };
+  const script = readUsageScript(text);
+  const plan: Plan = { pieces: [], reasoning: [], delayMs: state.options.pieceDelayMs, usage, script };
   const toolResult = lastToolResult(body.messages ?? []);
   if (has(text, "NOUSAGE")) plan.usage = undefined;
   if (has(text, "REASON")) plan.reasoning = ["Let me think. ", "Two and two ", "is four."];
@@ -277,6 +296,16 @@ function errorStatus(state: MockState, text: string): number | undefined {
   return seen < Number(flaky[1]) ? 500 : undefined;
 }
 
+/** Calls that were counted and came to nothing for whoever made them. */
+function billedFailure(state: MockState, body: ChatBody, text: string): number | undefined {
+  const { failures } = readUsageScript(text);
+  const seen = state.flaky.get(text) ?? 0;
+  if (seen >= failures) return undefined;
+  state.flaky.set(text, seen + 1);
+  state.counted.count(body.model ?? MOCK_MODEL_ID, scriptedUsage(text), 0);
+  return 503;
+}
+
 async function stream(state: MockState, body: ChatBody, plan: Plan, res: ServerResponse): Promise<void> {
   res.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-cache" });
   const send = (choice: unknown, extra: Record<string, unknown> = {}) =>
@@ -301,8 +330,10 @@ async function stream(state: MockState, body: ChatBody, plan: Plan, res: ServerR
   if (res.destroyed) return;
   send({ index: 0, delta: {}, finish_reason: plan.toolCall ? "tool_calls" : "stop" });
   if (plan.usage) {
-    send(undefined, { usage: wireUsage(plan.usage) });
-    state.bill(plan.usage);
+    const { script, usage } = plan;
+    if (!script.isDropped) send(undefined, { usage: wireUsage(usage, state.lie, script.told) });
+    if (!script.isDropped) state.bill(usage);
+    state.counted.count(body.model ?? MOCK_MODEL_ID, usage, script.counted);
   }
   res.end("data: [DONE]\n\n");
 }
@@ -336,10 +367,11 @@ function sendWhole(state: MockState, body: ChatBody, plan: Plan, res: ServerResp
     message.tool_calls = [{ id: `call_${state.totals.calls}`, type: "function", function: fn }];
   }
   if (plan.usage) state.bill(plan.usage);
+  if (plan.usage) state.counted.count(body.model ?? MOCK_MODEL_ID, plan.usage, plan.script.counted);
   sendJson(res, 200, {
     ...envelope(body, "chat.completion"),
     choices: [{ index: 0, message, finish_reason: plan.toolCall ? "tool_calls" : "stop" }],
-    ...(plan.usage ? { usage: wireUsage(plan.usage) } : {}),
+    ...(plan.usage ? { usage: wireUsage(plan.usage, state.lie, plan.script.told) } : {}),
   });
 }
 
@@ -367,12 +399,17 @@ function envelope(body: ChatBody, object: string): Record<string, unknown> {
   return { id: "chatcmpl-mock", object, created: 1_700_000_000, model: body.model ?? MOCK_MODEL_ID };
 }
 
-function wireUsage(usage: { promptTokens: number; completionTokens: number }): Record<string, unknown> {
+function wireUsage(
+  usage: { promptTokens: number; completionTokens: number },
+  lie?: unknown,
+  cachedTokens = 0,
+): Record<string, unknown> {
+  if (lie !== undefined) return { prompt_tokens: lie, completion_tokens: lie, total_tokens: lie };
   return {
     prompt_tokens: usage.promptTokens,
     completion_tokens: usage.completionTokens,
     total_tokens: usage.promptTokens + usage.completionTokens,
-    prompt_tokens_details: { cached_tokens: 0 },
+    prompt_tokens_details: { cached_tokens: cachedTokens },
   };
 }
 

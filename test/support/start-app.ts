@@ -34,7 +34,8 @@ export async function startApp(
   const start = async () => {
     const { config } = loadConfig({ env: {}, flags: { "state-dir": stateDir, port: "0" } });
     // The built-in model unless a test says otherwise, also in tenants that have providers of their own.
-    const settings = { ...config, defaultModel: "demo/demo" };
+    // Nor does anybody who tries every parameter of a method look like a loop.
+    const settings = { ...config, defaultModel: "demo/demo", turnsPerSession: 0 };
     const app = await makeApp({
       config: { ...settings, ...options.config },
       log: makeLog({ level: process.env["CREEL_TEST_LOG"] === undefined ? "silent" : "debug" }),

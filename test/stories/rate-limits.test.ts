@@ -1,0 +1,141 @@
+/** Limits of a plan: the same for HTTP and frames, told in headers and frames, felt by nobody else. */
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { planSchema } from "#src/config/plan-schema.ts";
+import { callApi } from "../support/api-call.ts";
+import { RpcError, SocketClient } from "../support/socket-client.ts";
+import { startApp, type TestApp } from "../support/start-app.ts";
+
+const ADDRESS = "203.0.113.77";
+
+let world: TestApp;
+
+beforeAll(async () => {
+  const plan = (terms: object) => planSchema.parse({ name: "Small", ...terms });
+  world = await startApp({
+    config: {
+      plans: {
+        ten: plan({ requestsPerMinute: 10 }),
+        "two-turns": plan({ turnsPerMinute: 2 }),
+        four: plan({ requestsPerMinute: 4 }),
+      },
+      strangersPerMinute: 5,
+      trustedProxies: ["127.0.0.1"],
+    },
+  });
+});
+
+afterAll(() => world.close());
+
+async function onPlan(slug: string, plan: string): Promise<string> {
+  const { id } = await world.tenant(slug);
+  await world.app.plans.pin(id, { plan, fromMs: 0 }, "test");
+  return world.token(slug);
+}
+
+async function connected(token: string): Promise<SocketClient> {
+  const client = new SocketClient(world.wsUrl);
+  await client.connect(token);
+  return client;
+}
+
+const health = (token: string) => callApi(world.url, "POST", "/rpc/health", { bearer: token }, {});
+
+it("counts HTTP and frames together, says where a caller stands, and refuses both alike", async () => {
+  const token = await onPlan("acme", "ten");
+  const client = await connected(token);
+  for (let n = 0; n < 5; n++) await client.call("health", {});
+  for (let n = 0; n < 5; n++) {
+    const answer = await health(token);
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get("ratelimit-limit")).toBe("10");
+    expect(answer.headers.get("ratelimit-remaining")).toBe(String(4 - n));
+    expect(Number(answer.headers.get("ratelimit-reset"))).toBeGreaterThan(0);
+  }
+  const refused = await health(token);
+  expect([refused.status, refused.code]).toEqual([429, "rate_limited"]);
+  expect(Number(refused.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
+  expect(Number(refused.headers.get("retry-after"))).toBeLessThanOrEqual(60);
+  expect(refused.headers.get("ratelimit-remaining")).toBe("0");
+  const frame = await client.call("health", {}).catch((thrown: unknown) => thrown);
+  expect(frame).toBeInstanceOf(RpcError);
+  expect((frame as RpcError).error).toMatchObject({
+    code: "UNAVAILABLE",
+    retryable: true,
+    retryAfterMs: expect.any(Number),
+    details: { code: "RATE_LIMITED", limit: "tenant", perMinute: 10 },
+  });
+});
+
+it("does not limit another tenant, nor one without limits, and tells those nothing of limits", async () => {
+  const token = await world.token("beta");
+  for (let n = 0; n < 30; n++) {
+    const answer = await health(token);
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get("ratelimit-limit")).toBeNull();
+  }
+});
+
+it("limits turns by themselves, whichever way they are begun", async () => {
+  const token = await onPlan("turners", "two-turns");
+  const client = await connected(token);
+  const send = (n: number) =>
+    client.call("chat.send", {
+      sessionKey: `agent:main:s${n}`,
+      message: "hello",
+      idempotencyKey: `turn-${n}`,
+    });
+  await send(1);
+  await send(2);
+  await expect(send(3)).rejects.toThrow(/2 turns a minute/);
+  const completion = { model: "openclaw/main", messages: [{ role: "user", content: "hello" }] };
+  const answer = await callApi(world.url, "POST", "/v1/chat/completions", { bearer: token }, completion);
+  expect(answer.status).toBe(429);
+  expect(await client.call("health", {})).toBeDefined();
+});
+
+it("takes effect with the plan, without a new connection", async () => {
+  const token = await world.token("gamma");
+  const client = await connected(token);
+  for (let n = 0; n < 20; n++) await client.call("health", {});
+  await onPlan("gamma", "four");
+  for (let n = 0; n < 4; n++) await client.call("health", {});
+  await expect(client.call("health", {})).rejects.toThrow(RpcError);
+});
+
+it("stops reading a connection that goes on, and others are served meanwhile", async () => {
+  const token = await onPlan("flooders", "four");
+  const client = await connected(token);
+  const flood = Array.from({ length: 3_000 }, () => client.call("health", {}).catch(() => undefined));
+  await client.until((frame) => frame["type"] === "res" && frame["ok"] === false);
+  const other = await world.token("beta");
+  expect((await health(other)).status).toBe(200);
+  client.socket.terminate();
+  await Promise.allSettled(flood);
+});
+
+it("counts strangers by address: pages, sign-ins, bad tokens and handshakes; who is known gets it back", async () => {
+  const from = { "x-forwarded-for": ADDRESS };
+  const bad = () =>
+    callApi(world.url, "POST", "/rpc/health", { bearer: "creel_no_such_token_at_all" }, {}, from);
+  const statuses: number[] = [];
+  for (let n = 0; n < 8; n++) statuses.push((await bad()).status);
+  expect(statuses.slice(0, 1)).toEqual([401]);
+  expect(statuses.at(-1)).toBe(429);
+  const page = await callApi(world.url, "GET", "/openapi.json", {}, undefined, from);
+  expect([page.status, page.code]).toEqual([429, "rate_limited"]);
+  expect(page.headers.get("retry-after")).not.toBeNull();
+  const socket = new SocketClient(world.wsUrl, from);
+  await expect(socket.until(() => true, 3_000)).rejects.toThrow();
+  // Whoever has a credential that counts is no stranger, also from there.
+  const token = await world.token("beta");
+  const known = await callApi(world.url, "POST", "/rpc/health", { bearer: token }, {}, from);
+  expect(known.status).toBe(200);
+  const elsewhere = await callApi(world.url, "GET", "/openapi.json", {}, undefined, {
+    "x-forwarded-for": "203.0.113.78",
+  });
+  expect(elsewhere.status).toBe(200);
+});
+
+it("refuses to start with a default plan that is not there", async () => {
+  await expect(startApp({ config: { defaultPlan: "platinum" } })).rejects.toThrow(/plans\.default/);
+});
