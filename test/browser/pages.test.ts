@@ -10,11 +10,21 @@ const PAGES = [
   "/account",
   "/operator",
   "/operator/tenants/:home",
+  "/operator/billing",
+  "/operator/plans",
+  "/operator/prices",
   "/operator/audit",
   "/operator/receipts",
   "/operator/no-such-page",
   "/t/home/",
   "/t/home/usage",
+  "/t/home/usage/details",
+  "/t/home/billing",
+  "/t/home/billing/budgets",
+  "/t/home/billing/ledger",
+  "/t/home/billing/statements",
+  "/t/home/billing/export",
+  "/t/home/billing/no-such-tab",
   "/t/home/agents",
   "/t/home/agents/main",
   "/t/home/settings",
@@ -60,7 +70,7 @@ describe.skipIf(findChromium() === undefined)("the pages (need a Chromium)", () 
       }
       expect(problems).toEqual([]);
       await context.close();
-    }, 120_000);
+    }, 240_000);
   }
 
   it("let nobody but the signed-in in, and pass axe for strangers too", async () => {

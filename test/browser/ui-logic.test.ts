@@ -1,15 +1,18 @@
 /** The Control UI's pure rules: what a transcript becomes, what a page replaces, what a spreadsheet may see. */
 import { describe, expect, it } from "vitest";
+import { startOfDay } from "../../ui/src/billing/day-start.ts";
 import { foldTranscript } from "../../ui/src/chat/fold-transcript.ts";
 import { applyAgentEvent, applyChatEvent, runParts, startRun } from "../../ui/src/chat/live-run.ts";
 import { failureText } from "../../ui/src/chat/run-failure.ts";
 import { holdsAnswer, localRows, takeRow, takeTail } from "../../ui/src/chat/transcript-rows.ts";
 import type { TranscriptRow } from "../../ui/src/gateway/wire.ts";
 import { en } from "../../ui/src/i18n/en.ts";
+import { decimalOf, makeMoney, parseMicros } from "../../ui/src/i18n/money.ts";
 import { zhCN } from "../../ui/src/i18n/zh-cn.ts";
 import { groupSessions } from "../../ui/src/sessions/group-sessions.ts";
 import { joinKey, sessionPath, splitKey, titleOf } from "../../ui/src/sessions/session-key.ts";
 import { slugFrom } from "../../ui/src/sign-in/slug.ts";
+import { drillPath, placeBelow, readPlace } from "../../ui/src/usage/drill-path.ts";
 import { csvCell, csvText, daysOf } from "../../ui/src/usage/usage-numbers.ts";
 
 function row(seq: number, role: string, text: string, runId?: string): TranscriptRow {
@@ -188,5 +191,38 @@ describe("the address made from a name", () => {
     expect(slugFrom("  Straße №5!! ")).toBe("strasse-no5");
     expect(slugFrom("远洋渔业")).toBe("");
     expect(slugFrom(`${"a".repeat(39)}-b`)).toBe("a".repeat(39));
+  });
+});
+
+describe("money", () => {
+  it("shows every digit and reads what was typed, without a fraction in binary", () => {
+    expect(makeMoney("en", "USD").exact(9_007_199_254_740_991)).toBe("$9,007,199,254.740991");
+    expect(makeMoney("en", "USD").exact(-1)).toBe("-$0.000001");
+    expect(makeMoney("zh-CN", "CNY").show(12_345_678)).toBe("¥12.35");
+    expect(decimalOf(1_100_000)).toBe("1.100000");
+    expect([parseMicros("0.1"), parseMicros(" 25 "), parseMicros("1.000001")]).toEqual([
+      100_000, 25_000_000, 1_000_001,
+    ]);
+    expect(["", "-1", "1,5", "1.0000001", "1e3", "x"].map(parseMicros)).toEqual(new Array(6).fill(undefined));
+  });
+
+  it("knows when a day begins where clocks change", () => {
+    expect(startOfDay("2026-03-29", "Europe/Oslo")).toBe(Date.UTC(2026, 2, 28, 23));
+    expect(startOfDay("2026-03-29", "Europe/Oslo", 1)).toBe(Date.UTC(2026, 2, 29, 22));
+    expect(startOfDay("2026-11-01", "Asia/Shanghai")).toBe(Date.UTC(2026, 9, 31, 16));
+    expect(startOfDay("", "UTC")).toBe(undefined);
+  });
+
+  it("follows a figure down and never asks by what is chosen already", () => {
+    let place = readPlace(new URLSearchParams("from=2026-11-01&to=2026-11-30&groupBy=day&day=&x=1"));
+    const groups = ["2026-11-02", "mei", "main", "s1", "r1"].map((key) => {
+      place = placeBelow(place, key);
+      return place.groupBy;
+    });
+    expect(groups).toEqual(["user", "agent", "session", "run", "model"]);
+    expect(drillPath(place)).toBe(
+      "/usage/details?from=2026-11-01&to=2026-11-30&day=2026-11-02&user=mei&agent=main&session=s1&run=r1&groupBy=model",
+    );
+    expect(readPlace(new URLSearchParams("groupBy=nothing")).groupBy).toBe("day");
   });
 });

@@ -6,7 +6,7 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { StepUpProvider } from "./account/step-up.tsx";
 import { App } from "./app.tsx";
-import { WordsProvider } from "./i18n/words-context.tsx";
+import { loadSpoken, WordsProvider } from "./i18n/words-context.tsx";
 import { ToastProvider } from "./parts/toasts.tsx";
 import { applyTheme, currentTheme } from "./settings/theme.ts";
 import { takeAddressWords } from "./sign-in/address-words.ts";
@@ -20,18 +20,21 @@ const queries = new QueryClient({
 const root = document.getElementById("root");
 if (!root) throw new Error("no root element");
 
-createRoot(root).render(
-  <StrictMode>
-    <QueryClientProvider client={queries}>
-      <WordsProvider>
-        <Tooltip.Provider>
-          <ToastProvider>
-            <StepUpProvider>
-              <App address={address} />
-            </StepUpProvider>
-          </ToastProvider>
-        </Tooltip.Provider>
-      </WordsProvider>
-    </QueryClientProvider>
-  </StrictMode>,
-);
+// Not awaited at the top level: a module that waits cannot share code with lazy pages.
+void loadSpoken().then((spoken) => {
+  createRoot(root).render(
+    <StrictMode>
+      <QueryClientProvider client={queries}>
+        <WordsProvider start={spoken}>
+          <Tooltip.Provider>
+            <ToastProvider>
+              <StepUpProvider>
+                <App address={address} />
+              </StepUpProvider>
+            </ToastProvider>
+          </Tooltip.Provider>
+        </WordsProvider>
+      </QueryClientProvider>
+    </StrictMode>,
+  );
+});

@@ -61,6 +61,7 @@ export async function openHarbour(ui: string): Promise<Harbour> {
   await fillConversations(call, setBack);
   setBack(0);
   await fillUsage(app, clock, people.owner);
+  await fillBudgets(app, people.owner);
   const town = await fillTown(app, people.owner);
   const link = async (who: Exclude<Who, "nobody">) => {
     const home = await app.tenant(FIRST);
@@ -264,5 +265,25 @@ async function fillUsage(app: TestApp, clock: Clock, userId: UserId): Promise<vo
     const metered = inputs.map((input) => meter.modelCall(scope, input));
     const tool = meter.toolCall(scope, toolInput(atMs, { userId }));
     await scope.db.write({ statements: [...metered, tool].flatMap(({ statements }) => statements) });
+  }
+}
+
+/** A plan with limits, and budgets of an agent, a person and the whole organization; all with room left. */
+async function fillBudgets(app: TestApp, userId: UserId): Promise<void> {
+  const { id } = await app.tenant(FIRST);
+  await app.app.plans.pin(id, { plan: "team", fromMs: 0 }, userId);
+  const headers = {
+    authorization: `Bearer ${await app.token(FIRST)}`,
+    "content-type": "application/json",
+  };
+  const budgets = [
+    { scope: "agent", scopeId: "main", period: "month", limitMicros: 30_000_000 },
+    { scope: "user", scopeId: userId, period: "month", limitMicros: 40_000_000 },
+    { scope: "tenant", scopeId: "", period: "total", limitMicros: 250_500_000 },
+  ];
+  for (const budget of budgets) {
+    const request = { method: "PUT", headers, body: JSON.stringify(budget) };
+    const answer = await fetch(`${app.url}/t/${FIRST}/api/budgets`, request);
+    if (!answer.ok) throw new Error(`a budget was not set: ${await answer.text()}`);
   }
 }

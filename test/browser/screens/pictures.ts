@@ -3,6 +3,7 @@
  * Refuses to know: looks and files. What is written down anywhere (messages, tokens) comes last, so that the lists
  * on the pages before it stay the same in all looks.
  */
+import { BILLING_PICTURES } from "./billing-pictures.ts";
 import { OPERATOR_PICTURES } from "./operator-pictures.ts";
 import { PEOPLE_PICTURES } from "./people-pictures.ts";
 import { at, type Picture } from "./picture.ts";
@@ -67,6 +68,7 @@ export const PICTURES: readonly Picture[] = [
   { name: "not-found", open: at("/t/home/no-such-page") },
   ...PEOPLE_PICTURES,
   ...OPERATOR_PICTURES,
+  ...BILLING_PICTURES,
   { name: "palette", open: (stage) => openPalette(stage, "") },
   { name: "palette-search", open: (stage) => openPalette(stage, "a") },
   { name: "shortcuts", open: openShortcuts },

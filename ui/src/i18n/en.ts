@@ -1,5 +1,6 @@
 /** Every word of the Control UI in English; its shape is what every other language must fill. */
 import { accessEn } from "./access.en.ts";
+import { billingEn } from "./billing.en.ts";
 import { operatorEn } from "./operator.en.ts";
 import { peopleEn } from "./people.en.ts";
 import type { Plural } from "./plural.ts";
@@ -428,6 +429,12 @@ export const en = {
       not_configured: "This is not set up yet. Ask an admin.",
       rate_limited: "Too many requests. Wait a moment and try again.",
       limit_reached: "A limit of this organization is reached. Ask an admin.",
+      budget_exhausted: "A budget is used up. Billing says which one, and when it begins anew.",
+      model_unpriced: "This model has no price, so it cannot run under a budget. Choose another model.",
+      output_unbounded: "This model has no ceiling for its answers, so it cannot run under a budget.",
+      plan_limit: "The plan does not include this. Billing shows its limits; ask an admin for a larger plan.",
+      turns_stopped:
+        "New turns are stopped because they looked like a loop. An admin can resume them in Billing.",
       internal: "The server made a mistake. Try again; if it stays, quote the id below.",
       provider_failed: "The model provider refused or failed. Check its address and key in Settings.",
       egress_refused: "The server may not connect to that address.",
@@ -443,6 +450,7 @@ export const en = {
   ...peopleEn,
   ...accessEn,
   ...operatorEn,
+  ...billingEn,
 };
 
 /** The shape of every language. */

@@ -44,6 +44,11 @@ function makeFormats(language: string, words: Words): Formats {
     unit: "megabyte",
     maximumFractionDigits: 1,
   });
+  const gigabytes = new Intl.NumberFormat(language, {
+    style: "unit",
+    unit: "gigabyte",
+    maximumFractionDigits: 1,
+  });
   const day = new Intl.DateTimeFormat(language, { dateStyle: "medium" });
   const dayTime = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
   const clock = new Intl.DateTimeFormat(language, { timeStyle: "short" });
@@ -69,7 +74,9 @@ function makeFormats(language: string, words: Words): Formats {
     bytes: (size) =>
       size < 1_000_000
         ? kilobytes.format(Math.max(1, Math.round(size / 1_000)))
-        : megabytes.format(size / 1_000_000),
+        : size < 1_000_000_000
+          ? megabytes.format(size / 1_000_000)
+          : gigabytes.format(size / 1_000_000_000),
     span: (ms) => (ms < 1000 ? words.time.ms(Math.round(ms)) : words.time.seconds(seconds.format(ms / 1000))),
   };
 }

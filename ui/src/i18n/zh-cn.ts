@@ -1,5 +1,6 @@
 /** Every word of the Control UI in Simplified Chinese. */
 import { accessZhCN } from "./access.zh-cn.ts";
+import { billingZhCN } from "./billing.zh-cn.ts";
 import type { Words } from "./en.ts";
 import { operatorZhCN } from "./operator.zh-cn.ts";
 import { peopleZhCN } from "./people.zh-cn.ts";
@@ -431,6 +432,11 @@ export const zhCN: Words = {
       not_configured: "尚未设置。请联系管理员。",
       rate_limited: "请求过多。请稍候再试。",
       limit_reached: "此组织已达到上限。请联系管理员。",
+      budget_exhausted: "预算已用完。“账单”页会说明是哪一个预算、何时重新计算。",
+      model_unpriced: "此模型没有价格，不能在预算下运行。请选择其他模型。",
+      output_unbounded: "此模型的回答没有上限，不能在预算下运行。",
+      plan_limit: "套餐不包含此项。“账单”页显示各项限制；如需更大的套餐，请联系管理员。",
+      turns_stopped: "新的回合像循环一样，已被停止。管理员可在“账单”页恢复。",
       internal: "服务器出错了。请重试；若仍有问题，请提供下方编号。",
       provider_failed: "模型提供方拒绝或出错。请在设置中检查地址和密钥。",
       egress_refused: "服务器不允许连接该地址。",
@@ -446,4 +452,5 @@ export const zhCN: Words = {
   ...peopleZhCN,
   ...accessZhCN,
   ...operatorZhCN,
+  ...billingZhCN,
 };

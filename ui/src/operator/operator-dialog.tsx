@@ -27,7 +27,8 @@ interface FormProps {
   onDone: () => void;
 }
 
-function ActForm(props: {
+/** The frame of a form that acts: failure, way out, proof of who acts when it is asked for. */
+export function ActForm(props: {
   action: string;
   danger?: boolean;
   ready: boolean;

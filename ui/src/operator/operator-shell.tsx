@@ -3,7 +3,7 @@
  * Owns: its frame and routes. Refuses to know: what is inside any organization.
  */
 import { useQuery } from "@tanstack/react-query";
-import { ArrowLeft, Building2, FileCheck2, ScrollText } from "lucide-react";
+import { ArrowLeft, Building2, Coins, FileCheck2, Layers, ScrollText, Tags } from "lucide-react";
 import type { ReactNode } from "react";
 import { Link, Route, Switch, useLocation } from "wouter";
 import { AuditView } from "../audit/audit-view.tsx";
@@ -15,6 +15,9 @@ import { Mark } from "../parts/mark.tsx";
 import { Empty, Problem, Skeleton } from "../parts/states.tsx";
 import { decodePart } from "../sessions/session-key.ts";
 import { FrontDoor } from "../sign-in/front-door.tsx";
+import { PlansPage } from "./money/plans-page.tsx";
+import { PricesPage } from "./money/prices-page.tsx";
+import { SpendingPage } from "./money/spending-page.tsx";
 import { OperatorPage } from "./operator-page.tsx";
 import { ReceiptsPage } from "./receipts-page.tsx";
 import { TenantDetailPage } from "./tenant-detail-page.tsx";
@@ -25,6 +28,10 @@ function Tab(props: { href: string; icon: ReactNode; children: ReactNode }) {
   const here = props.href === "/" ? path === "/" || path.startsWith("/tenants") : path.startsWith(props.href);
   return (
     <Link
+      ref={(element: HTMLAnchorElement | null) => {
+        // On a narrow page the open tab may lie beyond the edge.
+        if (here) element?.scrollIntoView({ block: "nearest", inline: "nearest" });
+      }}
       href={props.href}
       aria-current={here ? "page" : undefined}
       className={`quick flex h-10 items-center gap-2 rounded-medium px-3 text-m whitespace-nowrap ${here ? "bg-operator-ink/15 font-semibold text-operator-ink" : "text-operator-ink/80 hover:bg-operator-ink/10 hover:text-operator-ink"}`}
@@ -50,6 +57,15 @@ function Bar(props: { account: Account }) {
         >
           <Tab href="/" icon={<Building2 size={18} aria-hidden />}>
             {words.operator.tenants}
+          </Tab>
+          <Tab href="/billing" icon={<Coins size={18} aria-hidden />}>
+            {words.money.spending}
+          </Tab>
+          <Tab href="/plans" icon={<Layers size={18} aria-hidden />}>
+            {words.money.plans}
+          </Tab>
+          <Tab href="/prices" icon={<Tags size={18} aria-hidden />}>
+            {words.money.prices}
           </Tab>
           <Tab href="/audit" icon={<ScrollText size={18} aria-hidden />}>
             {words.audit.title}
@@ -79,6 +95,15 @@ function Pages() {
         <TenantsPage />
       </Route>
       <Route path="/tenants/:id">{(params) => <TenantDetailPage id={decodePart(params.id)} />}</Route>
+      <Route path="/billing">
+        <SpendingPage />
+      </Route>
+      <Route path="/plans">
+        <PlansPage />
+      </Route>
+      <Route path="/prices">
+        <PricesPage />
+      </Route>
       <Route path="/audit">
         <OperatorPage title={words.audit.title} subtitle={words.operator.auditHint}>
           <AuditView slug={null} />

@@ -3,6 +3,7 @@ import {
   Bot,
   ChartColumn,
   MessageSquare,
+  ReceiptText,
   ScrollText,
   Search,
   Settings,
@@ -58,6 +59,7 @@ function usePages(): Goal[] {
     return [
       ...(mayWrite ? [page("/", words.nav.newChat, <SquarePen size={16} aria-hidden />)] : []),
       page("/usage", words.nav.usage, <ChartColumn size={16} aria-hidden />),
+      page("/billing", words.billing.title, <ReceiptText size={16} aria-hidden />),
       ...(mayAdmin
         ? [
             page("/agents", words.nav.agents, <Bot size={16} aria-hidden />),

@@ -5,6 +5,7 @@ import {
   ChevronsUpDown,
   Keyboard,
   LogOut,
+  ReceiptText,
   ScrollText,
   Search,
   Settings,
@@ -148,6 +149,7 @@ export function Sidebar(props: { drawer?: boolean }) {
   const { setOpen } = useSidebar();
   const mayWrite = useMayWrite();
   const mayAdmin = useScope("operator.admin");
+  const mayRead = useScope("operator.read");
   return (
     <div className="flex h-full flex-col gap-1 p-3">
       <div className="flex items-center gap-1">
@@ -172,6 +174,11 @@ export function Sidebar(props: { drawer?: boolean }) {
         <PageLink href="/usage" icon={<ChartColumn size={18} aria-hidden />}>
           {words.nav.usage}
         </PageLink>
+        {mayRead ? (
+          <PageLink href="/billing" icon={<ReceiptText size={18} aria-hidden />}>
+            {words.billing.title}
+          </PageLink>
+        ) : null}
         {mayAdmin ? (
           <PageLink href="/agents" icon={<Bot size={18} aria-hidden />}>
             {words.nav.agents}

@@ -17,6 +17,8 @@ import { TenantNotices } from "./tenant-notices.tsx";
 import { TopBar } from "./top-bar.tsx";
 
 const UsagePage = lazy(() => import("../usage/usage-page.tsx"));
+const DrillPage = lazy(() => import("../usage/drill-page.tsx"));
+const BillingPage = lazy(() => import("../billing/billing-page.tsx"));
 const AgentsPage = lazy(() => import("../agents/agents-page.tsx"));
 const MembersPage = lazy(() => import("../members/members-page.tsx"));
 const AuditPage = lazy(() => import("../audit/audit-page.tsx"));
@@ -101,6 +103,18 @@ function Pages() {
           <Guarded scope="operator.read">
             <UsagePage />
           </Guarded>
+        </Route>
+        <Route path="/usage/details">
+          <Guarded scope="operator.read">
+            <DrillPage />
+          </Guarded>
+        </Route>
+        <Route path="/billing/:tab?">
+          {(params) => (
+            <Guarded scope="operator.read">
+              <BillingPage tab={params.tab} />
+            </Guarded>
+          )}
         </Route>
         <Route path="/agents/:agent?">
           {(params) => (

@@ -189,7 +189,12 @@ function useWidth(): [React.RefObject<HTMLDivElement | null>, number] {
 }
 
 /** Stacked bars per day with a readout for the day under the pointer or the keys. */
-export function UsageChart(props: { days: readonly UsageDay[]; measure: Measure }) {
+export function UsageChart(props: {
+  days: readonly UsageDay[];
+  measure: Measure;
+  /** A day was chosen, by a click or the Enter key. */
+  onPick: (date: string) => void;
+}) {
   const { days, measure } = props;
   const { words, language } = useSpeech();
   const formats = useFormats();
@@ -208,7 +213,12 @@ export function UsageChart(props: { days: readonly UsageDay[]; measure: Measure 
     plot.current = chart;
     return () => chart.destroy();
   }, [box, days, layers, paint, width, language, measure, formats]);
+  const pick = () => {
+    const day = index === undefined ? undefined : days[index];
+    if (day) props.onPick(day.date);
+  };
   const onKeyDown = (event: KeyboardEvent) => {
+    if (event.key === "Enter") pick();
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!step || !plot.current) return;
     event.preventDefault();
@@ -235,7 +245,8 @@ export function UsageChart(props: { days: readonly UsageDay[]; measure: Measure 
           days.length,
         )}
         onKeyDown={onKeyDown}
-        className="-mx-2 overflow-hidden rounded-small"
+        onClick={pick}
+        className="-mx-2 cursor-pointer overflow-hidden rounded-small"
         style={{ height: HEIGHT_PX }}
       />
     </div>

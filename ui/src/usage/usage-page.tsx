@@ -1,7 +1,7 @@
 /** What the organization used. Owns: period, measure, layout. Refuses to know: prices. */
-import { ChartColumn, Download, Table2 } from "lucide-react";
+import { ChartColumn, Download, ListTree, Table2 } from "lucide-react";
 import { useMemo, useState } from "react";
-import { Link } from "wouter";
+import { Link, useLocation } from "wouter";
 import { agentName } from "../composer/model-menu.tsx";
 import { useTenant } from "../gateway/tenant-context.tsx";
 import { useAgents, useCall } from "../gateway/use-call.ts";
@@ -15,6 +15,8 @@ import { Segmented } from "../parts/segmented.tsx";
 import { Empty, Problem, Skeleton } from "../parts/states.tsx";
 import { sessionPath, splitKey, titleOf } from "../sessions/session-key.ts";
 import { downloadCsv } from "./download-csv.ts";
+import { type DrillPlace, drillPath, placeBelow } from "./drill-path.ts";
+import { DrillSheet } from "./drill-sheet.tsx";
 import { type Measure, UsageChart } from "./usage-chart.tsx";
 import { agentLines, csvText, daysOf, modelLines, sessionLines, type UsageDay } from "./usage-numbers.ts";
 import { DayTable, LineTable } from "./usage-tables.tsx";
@@ -64,8 +66,9 @@ function useCsv(days: readonly UsageDay[]): () => void {
   };
 }
 
-function Daily(props: { days: readonly UsageDay[] }) {
+function Daily(props: { days: readonly UsageDay[]; pathOf: (date: string) => string }) {
   const words = useWords();
+  const [, navigate] = useLocation();
   const [measure, setMeasure] = useState<Measure>("tokens");
   const [table, setTable] = useState(false);
   const csv = useCsv(props.days);
@@ -91,25 +94,49 @@ function Daily(props: { days: readonly UsageDay[] }) {
           {words.usage.csv}
         </Button>
       </div>
-      {table ? <DayTable days={props.days} /> : <UsageChart days={props.days} measure={measure} />}
+      {table ? (
+        <DayTable days={props.days} pathOf={props.pathOf} />
+      ) : (
+        <UsageChart days={props.days} measure={measure} onPick={(date) => navigate(props.pathOf(date))} />
+      )}
     </Sheet>
   );
+}
+
+/** Where a row of one of the tables leads. */
+function useWays(usage: SessionsUsage) {
+  const from = usage.startDate;
+  const to = usage.endDate;
+  const place = (groupBy: DrillPlace["groupBy"]): DrillPlace => ({ from, to, groupBy, filters: {} });
+  const wayOf = (group: DrillPlace["groupBy"]) => (key: string) => drillPath(placeBelow(place(group), key));
+  return { place, wayOf };
 }
 
 function Full(props: { usage: SessionsUsage; days: readonly UsageDay[] }) {
   const words = useWords();
   const { shelf } = useTenant();
   const { usage } = props;
+  const { place, wayOf } = useWays(usage);
   const agents = useAgents().data?.agents;
   const nameOf = (key: string) =>
     titleOf(shelf.find(key)) ?? (splitKey(key).session === "main" ? words.list.mainSession : undefined);
   return (
     <>
-      <Totals usage={usage} />
-      <Daily days={props.days} />
+      <div className="flex flex-wrap items-end justify-between gap-4">
+        <Totals usage={usage} />
+        <Link
+          href={drillPath(place("day"))}
+          className="quick inline-flex h-8 items-center gap-2 rounded-medium px-3 text-s font-medium text-ink-2 hover:bg-hover hover:text-ink"
+        >
+          <ListTree size={16} aria-hidden />
+          {words.drill.open}
+        </Link>
+      </div>
+      <Daily days={props.days} pathOf={wayOf("day")} />
       <LineTable
         title={words.usage.byModel}
         column={words.usage.model}
+        pathOf={wayOf("model")}
         lines={modelLines(usage)}
         total={usage.totals}
         render={(line) => (
@@ -126,14 +153,18 @@ function Full(props: { usage: SessionsUsage; days: readonly UsageDay[] }) {
       <LineTable
         title={words.usage.byAgent}
         column={words.usage.agent}
+        pathOf={wayOf("agent")}
         lines={agentLines(usage).map((line) =>
           agents ? { ...line, name: agentName(agents, line.id) } : line,
         )}
         total={usage.totals}
       />
+      <DrillSheet title={words.drill.byUser} place={place("user")} />
+      <DrillSheet title={words.drill.byChannel} place={place("channel")} />
       <LineTable
         title={words.usage.bySession}
         column={words.usage.session}
+        pathOf={wayOf("session")}
         lines={sessionLines(usage, nameOf)}
         total={usage.totals}
         render={(line) => (

@@ -1,5 +1,6 @@
 /** Usage as tables. Owns: their columns. Refuses to know: how the numbers were made. */
 import { type ReactNode, useState } from "react";
+import { Link } from "wouter";
 import type { UsageTotals } from "../gateway/wire.ts";
 import { useFormats } from "../i18n/formats.ts";
 import { useWords } from "../i18n/words-context.tsx";
@@ -9,6 +10,7 @@ import type { UsageDay, UsageLine } from "./usage-numbers.ts";
 
 const HEAD = "px-3 sm:px-4 py-2 text-right text-xs font-medium whitespace-nowrap text-ink-3 first:text-left";
 const CELL = "px-3 sm:px-4 py-2.5 text-right whitespace-nowrap first:text-left";
+const WAY = "text-accent underline-offset-4 hover:underline";
 const FIRST_LINES = 8;
 
 function Frame(props: { label: string; children: ReactNode }) {
@@ -21,7 +23,7 @@ function Frame(props: { label: string; children: ReactNode }) {
 }
 
 /** The table behind the chart. */
-export function DayTable(props: { days: readonly UsageDay[] }) {
+export function DayTable(props: { days: readonly UsageDay[]; pathOf: (date: string) => string }) {
   const words = useWords();
   const formats = useFormats();
   const used = props.days
@@ -50,7 +52,11 @@ export function DayTable(props: { days: readonly UsageDay[] }) {
       <tbody>
         {used.map((day) => (
           <tr key={day.date} className="border-b border-line last:border-0">
-            <td className={CELL}>{formats.day(new Date(`${day.date}T12:00:00`))}</td>
+            <td className={CELL}>
+              <Link href={props.pathOf(day.date)} className={WAY}>
+                {formats.day(new Date(`${day.date}T12:00:00`))}
+              </Link>
+            </td>
             {columns.map(([name, value]) => (
               <td key={name} className={CELL}>
                 {value(day.totals)}
@@ -69,6 +75,8 @@ export function LineTable(props: {
   column: string;
   lines: readonly UsageLine[];
   total: UsageTotals;
+  /** Where the figures of a line are followed. */
+  pathOf: (id: string) => string;
   render?: (line: UsageLine) => ReactNode;
 }) {
   const words = useWords();
@@ -103,7 +111,15 @@ export function LineTable(props: {
                 <td className={CELL}>{line.calls === undefined ? "" : formats.count(line.calls)}</td>
               ) : null}
               <td className={CELL}>{formats.count(line.totals.totalTokens)}</td>
-              <td className={CELL}>{formats.money(line.totals.totalCost)}</td>
+              <td className={CELL}>
+                <Link
+                  href={props.pathOf(line.id)}
+                  aria-label={words.drill.follow(formats.money(line.totals.totalCost), line.name)}
+                  className={WAY}
+                >
+                  {formats.money(line.totals.totalCost)}
+                </Link>
+              </td>
               <td className={`${CELL} sm:w-28`}>
                 <span className="flex items-center justify-end gap-2">
                   <span aria-hidden className="h-1.5 w-12 overflow-hidden rounded-full bg-sunk max-sm:hidden">

@@ -1,0 +1,37 @@
+/** Amounts in micro-units as text and back. Owns: digits and the Intl formats. Refuses to know: what is paid for. */
+
+/** Formats of one currency. */
+export interface Money {
+  /** Rounded to the currency's smallest coin, or four digits for very small amounts. */
+  show(micros: number): string;
+  /** Every digit there is. */
+  exact(micros: number): string;
+}
+
+const DECIMAL = /^\s*(\d{1,9})(?:[.](\d{1,6}))?\s*$/;
+
+/** Micro-units as a decimal with all digits; never through a fraction in binary. */
+export function decimalOf(micros: number): `${number}` {
+  const digits = String(Math.abs(micros)).padStart(7, "0");
+  const sign = micros < 0 ? "-" : "";
+  return `${sign}${digits.slice(0, -6)}.${digits.slice(-6)}` as `${number}`;
+}
+
+/** What somebody typed as micro-units; undefined when it is no amount. */
+export function parseMicros(text: string): number | undefined {
+  const [, whole, part = ""] = DECIMAL.exec(text) ?? [];
+  return whole === undefined ? undefined : Number(whole) * 1_000_000 + Number(part.padEnd(6, "0"));
+}
+
+/** The formats of a currency in a language. */
+export function makeMoney(language: string, currency: string): Money {
+  const format = (digits?: Intl.NumberFormatOptions) =>
+    new Intl.NumberFormat(language, { style: "currency", currency, ...digits });
+  const coarse = format();
+  const fine = format({ minimumFractionDigits: 4, maximumFractionDigits: 4 });
+  const full = format({ minimumFractionDigits: 6, maximumFractionDigits: 6 });
+  return {
+    show: (micros) => (micros !== 0 && Math.abs(micros) < 100_000 ? fine : coarse).format(decimalOf(micros)),
+    exact: (micros) => full.format(decimalOf(micros)),
+  };
+}

@@ -1,0 +1,58 @@
+/** Addresses of figures that are followed. Owns: the query's names and which step comes next. Refuses to know: requests. */
+import { DRILL_GROUPS, type DrillGroup } from "../http/billing.ts";
+
+/** What comes after a row of each kind was chosen. */
+const NEXT: Readonly<Record<DrillGroup, DrillGroup>> = {
+  day: "user",
+  user: "agent",
+  agent: "session",
+  model: "session",
+  channel: "session",
+  session: "run",
+  run: "model",
+};
+
+/** Days and filters of an address, without what is not known. */
+export interface DrillPlace {
+  from: string | null;
+  to: string | null;
+  groupBy: DrillGroup;
+  filters: Partial<Record<DrillGroup, string>>;
+}
+
+/** What an address asks for. */
+export function readPlace(search: URLSearchParams): DrillPlace {
+  const filters: DrillPlace["filters"] = {};
+  for (const group of DRILL_GROUPS) {
+    const value = search.get(group);
+    if (value) filters[group] = value;
+  }
+  const groupBy = DRILL_GROUPS.find((group) => group === search.get("groupBy")) ?? "day";
+  return { from: search.get("from"), to: search.get("to"), groupBy, filters };
+}
+
+/** The same as a query, for addresses and requests alike. */
+export function queryOf(place: DrillPlace): URLSearchParams {
+  const query = new URLSearchParams();
+  for (const name of ["from", "to"] as const) {
+    const value = place[name];
+    if (value !== null) query.set(name, value);
+  }
+  for (const [group, key] of Object.entries(place.filters)) query.set(group, key);
+  query.set("groupBy", place.groupBy);
+  return query;
+}
+
+/** Where a row leads: its key becomes a filter, and the next thing not yet chosen groups. */
+export function placeBelow(place: DrillPlace, key: string): DrillPlace {
+  const filters = { ...place.filters, [place.groupBy]: key };
+  let groupBy = NEXT[place.groupBy];
+  for (let step = 0; step < DRILL_GROUPS.length && filters[groupBy] !== undefined; step += 1)
+    groupBy = NEXT[groupBy];
+  return { ...place, filters, groupBy };
+}
+
+/** The page of a place. */
+export function drillPath(place: DrillPlace): string {
+  return `/usage/details?${queryOf(place)}`;
+}
