@@ -156,6 +156,9 @@ async function assertGone(): Promise<void> {
   expect(holding.filter((name) => !kept.includes(name))).toEqual([]);
 }
 
+/** `npm run test:faults` dies at every step; `npm test` at every second one. */
+const EVERY_DEATH = process.env["CREEL_EVERY_DEATH"] !== undefined;
+
 const DEATHS: Readonly<Record<string, FailPoint>> = {
   "before it is noted that it begins": { at: "request", match: "purge_began_at_ms = \\?" },
   "while it is noted that it begins": { at: "commit", match: "purge_began_at_ms = \\?" },
@@ -169,7 +172,7 @@ const DEATHS: Readonly<Record<string, FailPoint>> = {
 };
 
 describe("a purge", () => {
-  it.each(Object.entries(DEATHS))(
+  it.each(Object.entries(DEATHS).filter((_, place) => EVERY_DEATH || place % 2 === 0))(
     "that dies %s is finished by the next start",
     async (_when, failPoint) => {
       expect(existsSync(keyOf(DOOMED))).toBe(true);

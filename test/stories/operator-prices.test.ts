@@ -95,8 +95,12 @@ it("adds plan versions without changing anybody's terms, and pins tenants with a
   expect(
     (await operator.send("PUT", "/operator/api/plans", { id: "x", terms: { name: "X", seatz: 3 } })).status,
   ).toBe(400);
-  const detail = await operator.send("GET", `/operator/api/tenants/${id}`);
-  expect(detail.body.history.map((event: { action: string }) => event.action)).toContain("tenant.plan_set");
+  const actions = async () => {
+    const detail = await operator.send("GET", `/operator/api/tenants/${id}`);
+    return detail.body.history.map((event: { action: string }) => event.action);
+  };
+  // The record is in the act's own commit, and in the tenant's log a moment later.
+  await expect.poll(actions, { timeout: 10_000 }).toContain("tenant.plan_set");
 });
 
 it("lists tenants by what they spent, and lets nobody but operators see any of it", async () => {
