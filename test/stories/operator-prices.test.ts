@@ -103,6 +103,16 @@ it("adds plan versions without changing anybody's terms, and pins tenants with a
   await expect.poll(actions, { timeout: 10_000 }).toContain("tenant.plan_set");
 });
 
+it("refuses a plan in another currency than that of the prices", async () => {
+  const { id } = await world.creel.tenant("yuan");
+  const terms = { name: "Yuan", currency: "CNY" };
+  expect((await operator.send("PUT", "/operator/api/plans", { id: "yuan", terms })).status).toBe(201);
+  const path = `/operator/api/tenants/${id}/plan`;
+  const pin = await operator.send("PUT", path, { plan: "yuan" });
+  expect([pin.status, pin.code]).toEqual([400, "invalid_request"]);
+  expect((await operator.send("GET", path)).body.pins).toEqual([]);
+});
+
 it("lists tenants by what they spent, and lets nobody but operators see any of it", async () => {
   const list = await operator.send("GET", "/operator/api/billing?sort=spend");
   expect(list.status).toBe(200);

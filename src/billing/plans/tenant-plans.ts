@@ -116,7 +116,8 @@ export class TenantPlans {
 
   /**
    * Put a tenant on a plan from a moment on (now, when it is past); pins set for later than that fall away. Throws
-   * `not_found` for a plan that is not there, `limit_reached`.
+   * `not_found` for a plan or a tenant that is not there, `invalid_request` for a plan in another currency,
+   * `limit_reached`.
    */
   async pin(
     tenantId: TenantId,
@@ -125,12 +126,19 @@ export class TenantPlans {
     also: (pinned: Pin) => readonly Statement[] = () => [],
   ): Promise<Pin> {
     const plan = await this.deps.book.get(wanted.plan, wanted.version);
+    // SECURITY: prices and lines carry no currency of their own; in another one every amount would mean something else.
+    const { currency } = this.fallback.terms;
+    if (plan.terms.currency !== currency)
+      throw new AppError(
+        "invalid_request",
+        `This plan is in ${plan.terms.currency}; prices here, and plans with them, are in ${currency} (plans.default).`,
+      );
     const nowMs = this.deps.clock.nowMs();
     const fromMs = Math.max(wanted.fromMs, nowMs);
     if ((await this.pinRows(tenantId)).length >= MOST_PINS)
       throw new AppError("limit_reached", "This tenant's plan was changed too often.");
     const pin = { plan: plan.id, version: plan.version, fromMs };
-    await this.deps.control.write({
+    const outcome = await this.deps.control.write({
       statements: [
         { sql: "DELETE FROM tenant_plans WHERE tenant_id = ? AND from_ms >= ?", params: [tenantId, fromMs] },
         {
@@ -148,6 +156,7 @@ export class TenantPlans {
       ],
     });
     this.forget(tenantId);
+    if (!outcome.committed) throw new AppError("not_found", "There is no such tenant.");
     return pin;
   }
 
