@@ -86,6 +86,9 @@ async function targetOf(
     return parseSessionKey(params.sessionKey, params.agentId);
   if (params.sessionId !== undefined && params.sessionId !== "") {
     const row = await deps.sessions.findBySessionId(call.tenant, params.sessionId);
+    // SECURITY: a caller limited to the agent that it names must not reach another one's session by its id.
+    if (row !== undefined && params.agentId !== undefined && row.agent_id !== checkAgentId(params.agentId))
+      throw new AppError("invalid_request", "That session is of another agent than the one that is named.");
     if (row !== undefined) return parseSessionKey(row.key);
   }
   return parseSessionKey("main", params.agentId === undefined ? undefined : checkAgentId(params.agentId));

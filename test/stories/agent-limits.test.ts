@@ -108,6 +108,17 @@ describe("a token with agents", () => {
       );
   });
 
+  it("does not reach another's session by its id beside the name of its own agent", async () => {
+    const all = await connect(owner);
+    const { sessionId } = (await all.call("sessions.resolve", { key: "agent:main:secret" })) as Json;
+    const messages = async () =>
+      ((await all.call("chat.history", { sessionKey: "agent:main:secret" })) as Json)["messages"];
+    expect(await messages()).toEqual([]);
+    const params = { message: "x", agentId: "helper", sessionId, idempotencyKey: randomUUID() };
+    expect(await refusal(client.call("agent", params))).toBe("INVALID_REQUEST");
+    expect(await messages()).toEqual([]);
+  });
+
   it("is refused by every method that does not say which agent it is about", async () => {
     const open = new Set([
       ...["health", "status", "agents.list", "sessions.list", "sessions.subscribe", "sessions.unsubscribe"],
