@@ -30,6 +30,7 @@ import { runInContext } from "../../tenancy/context.ts";
 import type { TenantDoor } from "../../tenancy/scoped.ts";
 import { allows } from "../../tenancy/scopes.ts";
 import { assertRouteReached } from "../agent-limits.ts";
+import { logFailure } from "../failure-log.ts";
 import type { Ingress, IngressReader } from "../ingress.ts";
 import { assertMayCall, type LookRecorder } from "../read-only.ts";
 import { limitHeaders, OverLimit, type Traffic } from "../traffic/traffic.ts";
@@ -359,10 +360,10 @@ export class HttpServer {
   private fail(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
     const error = fromFastify(thrown);
     this.deps.onRefused(error.code);
-    this.deps.log[error.rule.level](
-      { err: error, requestId: request.id, path: request.url.split("?", 1)[0]?.slice(0, 200) },
-      "a request failed",
-    );
+    logFailure(this.deps.log, error, {
+      requestId: request.id,
+      path: request.url.split("?", 1)[0]?.slice(0, 200),
+    });
     if (error instanceof OverLimit) reply.headers(limitHeaders(error.allowance));
     if (error.retryAfterMs !== undefined)
       reply.header("retry-after", String(Math.ceil(error.retryAfterMs / 1_000)));

@@ -24,6 +24,7 @@ import type { TenantScope } from "../../tenancy/scoped.ts";
 import { allows } from "../../tenancy/scopes.ts";
 import { reachesEvent } from "../agent-limits.ts";
 import { AuthorityEnded, UnknownMethod } from "../dispatch.ts";
+import { logFailure } from "../failure-log.ts";
 import type { Ingress } from "../ingress.ts";
 import { OverLimit } from "../traffic/traffic.ts";
 import type { ConnectionDeps } from "./connection-deps.ts";
@@ -301,19 +302,29 @@ export class Connection implements Member, ConnectionHandle {
 
   private request(text: string, sizeBytes: number, open: Open): void {
     const read = this.read(text);
-    if (read.kind === "not-json" || read.kind === "not-a-request") return;
-    if (read.kind === "malformed") {
-      this.outbound.send(writeError(read.id, { code: "INVALID_REQUEST", message: read.problem }));
-      return;
-    }
+    if (read.kind === "not-json" || read.kind === "not-a-request") return this.countJunk(sizeBytes, open);
+    if (read.kind === "malformed") return this.refuseFrame(read.id, read.problem, sizeBytes, open);
     if (read.frame.method === "connect") {
       const message = "connect is only valid as the first request";
-      this.outbound.send(writeError(read.frame.id, { code: "INVALID_REQUEST", message }));
-      return;
+      return this.refuseFrame(read.frame.id, message, sizeBytes, open);
     }
     this.inFlight++;
     if (this.inFlight >= LIMITS.requestsInFlightPerConnection) this.socket.pause();
     void this.answer(read.frame, sizeBytes, open);
+  }
+
+  private refuseFrame(id: string, message: string, sizeBytes: number, open: Open): void {
+    this.outbound.send(writeError(id, { code: "INVALID_REQUEST", message }));
+    this.countJunk(sizeBytes, open);
+  }
+
+  /** What is no call was read all the same: it counts like one, and who goes on with it is not read for a moment. */
+  private countJunk(sizeBytes: number, { principal }: Open): void {
+    const counted = this.deps.traffic.admit({ principal, cost: "read", sizeBytes });
+    counted?.catch((thrown: unknown) => {
+      if (thrown instanceof OverLimit) this.slowDown(thrown.allowance.resetMs);
+      else this.deps.log.error({ err: thrown }, "a frame was not counted");
+    });
   }
 
   private async answer(frame: RequestFrame, sizeBytes: number, open: Open): Promise<void> {
@@ -367,7 +378,7 @@ export class Connection implements Member, ConnectionHandle {
     }
     if (thrown instanceof OverLimit) this.slowDown(thrown.allowance.resetMs);
     const error = toAppError(thrown);
-    this.deps.log[error.rule.level]({ err: error, method: frame.method, requestId }, "a request failed");
+    logFailure(this.deps.log, error, { method: frame.method, requestId });
     reply(open, this.outbound, writeError(frame.id, toWireError(error, requestId), error.payload));
   }
 

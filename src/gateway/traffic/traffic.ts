@@ -69,10 +69,17 @@ interface Rule {
 /** A refusal that knows its limit, so that an answer's headers can say it. */
 export class OverLimit extends AppError {
   readonly allowance: Allowance;
+  /** Whether the count was within its limit until now; what follows in the same window is no news. */
+  readonly isFirst: boolean;
 
-  constructor(message: string, allowance: Allowance, details: Record<string, unknown>) {
+  constructor(message: string, allowance: Allowance, isFirst: boolean, details: Record<string, unknown>) {
+    // A refusal should cost us less than the call: collecting where it was made is most of it, and tells nothing.
+    const frames = Error.stackTraceLimit;
+    Error.stackTraceLimit = 0;
     super("rate_limited", message, { retryAfterMs: allowance.resetMs, details });
+    Error.stackTraceLimit = frames;
     this.allowance = allowance;
+    this.isFirst = isFirst;
   }
 }
 
@@ -106,6 +113,7 @@ export class Traffic {
     throw new OverLimit(
       "Too many requests from this address; wait a little.",
       { limit, remaining: 0, resetMs },
+      total - 1 <= limit,
       { limit: "address" },
     );
   }
@@ -130,6 +138,7 @@ export class Traffic {
         throw new OverLimit(
           `${WORDS[of]} may make ${limit} ${NOUNS[of] ?? "calls"} a minute; try again in ${Math.ceil(resetMs / 1_000)} s.`,
           { ...allowance, remaining: 0 },
+          total - points <= limit,
           { limit: of, perMinute: limit },
         );
       }
