@@ -3,7 +3,7 @@
  * `npm run test:pages` sees every page in both.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { accessFaults, type BrowserWorld, findChromium, startBrowserWorld } from "./world.ts";
+import { accessFaults, type BrowserWorld, findChromium, startBrowserWorld, watchRest } from "./world.ts";
 
 const PAGES = [
   "/",
@@ -58,6 +58,7 @@ describe.skipIf(findChromium() === undefined)("the pages (need a Chromium)", () 
     it(`open, fit and pass axe: ${look.locale}, ${look.colorScheme}, ${look.viewport.width} px`, async () => {
       const context = await world.signIn(look);
       const page = await context.newPage();
+      const atRest = watchRest(page);
       const { id: homeId } = await world.app.tenant("home");
       const problems: string[] = [];
       page.on("pageerror", (error) => problems.push(String(error)));
@@ -67,7 +68,7 @@ describe.skipIf(findChromium() === undefined)("the pages (need a Chromium)", () 
       for (const path of paths) {
         await page.goto(`${world.app.url}${path.replace(":home", homeId)}`);
         await page.getByRole("heading", { level: 1 }).first().waitFor();
-        await page.waitForLoadState("networkidle");
+        await atRest();
         expect({ path, faults: await accessFaults(page) }).toEqual({ path, faults: [] });
         const wide = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth");
         expect({ path, wide }).toEqual({ path, wide: 0 });

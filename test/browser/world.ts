@@ -7,7 +7,8 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import AxeBuilder from "@axe-core/playwright";
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { type Browser, type BrowserContext, chromium, type Page, type Request } from "playwright-core";
+import type { AppOptions } from "#src/app.ts";
 import type { Config } from "#src/config/options.ts";
 import { startApp, type TestApp } from "../support/start-app.ts";
 
@@ -40,8 +41,11 @@ export interface BrowserWorld {
   close(): Promise<void>;
 }
 
-/** Starts everything; builds the Control UI when there is no build. `config` overrides settings. */
-export async function startBrowserWorld(config: Partial<Config> = {}): Promise<BrowserWorld> {
+/** Starts everything; builds the Control UI when there is no build. `config` overrides settings, `options` of the app such as its clock. */
+export async function startBrowserWorld(
+  config: Partial<Config> = {},
+  options: Partial<AppOptions> = {},
+): Promise<BrowserWorld> {
   if (!existsSync(`${UI}/index.html`)) {
     const build = [
       "node_modules/vite/bin/vite.js",
@@ -53,7 +57,7 @@ export async function startBrowserWorld(config: Partial<Config> = {}): Promise<B
     ];
     await promisify(execFile)(process.execPath, build, { cwd: ROOT });
   }
-  const app = await startApp({ app: { uiDirectory: UI }, config });
+  const app = await startApp({ app: { uiDirectory: UI, ...options }, config });
   await nameHome(app);
   const executablePath = findChromium();
   const browser = await chromium.launch({
@@ -94,6 +98,23 @@ async function nameHome(app: TestApp): Promise<void> {
     body: JSON.stringify({ displayName: "Home" }),
   });
   if (!answer.ok) throw new Error(`the first tenant was not named: ${await answer.text()}`);
+}
+
+/**
+ * Says when a page has come to rest: nothing is being fetched and nothing waits to be shown, for three looks in a row.
+ * Sooner than "networkidle", which always waits for half a second.
+ */
+export function watchRest(page: Page): () => Promise<void> {
+  const open = new Set<Request>();
+  page.on("request", (request) => open.add(request));
+  const ended = (request: Request) => void open.delete(request);
+  page.on("requestfinished", ended).on("requestfailed", ended);
+  return async () => {
+    for (let looks = 0; looks < 3; looks += 1) {
+      await page.waitForTimeout(30);
+      if (open.size > 0 || (await page.locator(".skeleton").count()) > 0) looks = -1;
+    }
+  };
 }
 
 /** What axe finds wrong with a page, as short lines; an empty list is a clean page. */

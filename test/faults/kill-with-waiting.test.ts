@@ -1,6 +1,6 @@
 /** `kill -9` and SIGTERM while inputs wait or have joined a run: all of them are answered once, in order, never side by side. */
 import { randomUUID } from "node:crypto";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { ChildWorld } from "../support/child-server.ts";
 import { type MockModel, start as startMock } from "../support/mock-model.ts";
 import { assertSettled, readStored, type Stored, textIn } from "../support/provider-ledger.ts";
@@ -11,19 +11,27 @@ const SESSION = "agent:main:waiting";
 const BEGIN = "UPDATE runs SET state = 'running', pending_input = NULL";
 
 let mock: MockModel;
+let made: ChildWorld;
 let world: ChildWorld;
 let sent: Map<string, string>;
 
-beforeEach(async () => {
+beforeAll(async () => {
   mock = await startMock({ slowDelayMs: 20 });
-  world = await ChildWorld.make({ baseUrl: mock.baseUrl, slugs: [SLUG], tools: ["shell", "workspace_read"] });
+  made = await ChildWorld.make({ baseUrl: mock.baseUrl, slugs: [SLUG], tools: ["shell", "workspace_read"] });
+});
+
+afterAll(async () => {
+  await made.close();
+  await mock.close();
+});
+
+beforeEach(async () => {
+  world = await made.copy();
+  mock.requests.length = 0;
   sent = new Map();
 });
 
-afterEach(async () => {
-  await world.close();
-  await mock.close();
-});
+afterEach(() => world.close());
 
 async function send(
   client: SocketClient,

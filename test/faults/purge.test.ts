@@ -22,19 +22,25 @@ const DOOMED = "doomed";
 const OTHER = "staying";
 
 let mock: MockModel;
+let filled: ChildWorld;
 let world: ChildWorld;
 
 beforeAll(async () => {
   mock = await startMock({ slowDelayMs: 20 });
-});
-afterAll(() => mock.close());
-
-beforeEach(async () => {
-  world = await ChildWorld.make({ baseUrl: mock.baseUrl, slugs: [DOOMED, OTHER], tools: [] });
+  filled = await ChildWorld.make({ baseUrl: mock.baseUrl, slugs: [DOOMED, OTHER], tools: [] });
+  world = filled;
   await world.start();
   for (const slug of [DOOMED, OTHER]) await fill(slug);
   await world.stop();
   await deleteLongAgo();
+});
+afterAll(async () => {
+  await filled.close();
+  await mock.close();
+});
+
+beforeEach(async () => {
+  world = await filled.copy();
 });
 afterEach(() => world.close());
 

@@ -2,7 +2,7 @@
  * The real server in a process of its own, so that it can be killed. Owns: its state folder, its start, its death.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { makeApp } from "#src/app.ts";
@@ -63,6 +63,15 @@ export class ChildWorld {
   /** Another server on the same folder. */
   static beside(world: ChildWorld): ChildWorld {
     return new ChildWorld(world.stateDir);
+  }
+
+  /** A copy of the folder as it is, with the same tenants; no server may be running on this one. */
+  async copy(): Promise<ChildWorld> {
+    const stateDir = await mkdtemp(join(tmpdir(), "creel-child-"));
+    await cp(this.stateDir, stateDir, { recursive: true });
+    const copied = new ChildWorld(stateDir);
+    for (const [slug, tenant] of this.tenants) copied.tenants.set(slug, tenant);
+    return copied;
   }
 
   /** Make the folder, its configuration and tenants with their agents, before any server ran. */
