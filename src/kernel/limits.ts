@@ -81,4 +81,7 @@ export const LIMITS = {
   listRows: 1_000,
   /** Open database handles kept per thread; each costs about 200 KiB (DEPENDENCIES.md Q2). */
   openDatabases: 32,
+  /** Time that one report over very many rows may take, and how many of one database may wait for their turn. */
+  reportMs: 15_000,
+  reportsWaiting: 16,
 } as const;

@@ -7,6 +7,7 @@ import type { Statement as Prepared } from "better-sqlite3";
 import { AppError } from "../kernel/errors.ts";
 import { LIMITS } from "../kernel/limits.ts";
 import type { Batch, Database, DatabaseKind, Databases, WriteOutcome } from "./database.ts";
+import { Reports } from "./reports.ts";
 import { assertOwner, type Connection, openConnection } from "./sqlite-open.ts";
 import type { WriterRequest, WriterSetup } from "./sqlite-writer.ts";
 import type { JobReply } from "./sqlite-writer-file.ts";
@@ -67,6 +68,7 @@ export class SqliteDatabases implements Databases {
   private outbox: WriterRequest[] = [];
   private readonly openFiles: number;
   private readonly setup: WriterSetup;
+  private readonly reports = new Reports();
   private worker: Worker;
   private hasAnswered = false;
   private nextId = 1;
@@ -91,6 +93,14 @@ export class SqliteDatabases implements Databases {
     return {
       find: (sql, params = []) => read(sql, (statement) => statement.get(...params)),
       list: (sql, params = []) => read(sql, (statement) => statement.all(...params)),
+      report: async (sql, params = []) => {
+        try {
+          await this.prepare(kind, path, owner);
+          return await this.reports.ask(path, owner, sql, params);
+        } catch (thrown) {
+          throw explain(thrown);
+        }
+      },
       write: (batch: Batch) => this.request((id) => ({ type: "write", id, kind, path, owner, batch })),
     };
   }
@@ -98,11 +108,13 @@ export class SqliteDatabases implements Databases {
   async release(path: string): Promise<void> {
     this.closeReader(path);
     this.ready.delete(path);
+    await this.reports.release(path);
     await this.request((id) => ({ type: "release", id, path }));
   }
 
   async close(): Promise<void> {
     for (const path of [...this.readers.keys()]) this.closeReader(path);
+    await this.reports.close();
     if (this.failed === undefined) await this.request((id) => ({ type: "close", id }));
     this.failed = new Error("the databases are closed");
     await this.worker.terminate();

@@ -52,6 +52,11 @@ export interface Database {
   /** All rows; the statement itself must be bounded. */
   list<Row>(sql: string, params?: readonly SqlValue[]): Promise<Row[]>;
   /**
+   * As `list`, for a statement that looks at very many rows: it runs beside the event loop, one of each database after
+   * the other. Throws `too_large` when it takes too long and `limit_reached` when too many wait.
+   */
+  report<Row>(sql: string, params?: readonly SqlValue[]): Promise<Row[]>;
+  /**
    * Apply a batch. Resolves after it is on disk. Throws `storage_full` (nothing changed), `storage_uncertain`
    * (the outcome is unknown: read by key before retrying) or `tenant_unavailable` (the file cannot be used).
    */

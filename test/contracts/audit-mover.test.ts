@@ -74,6 +74,7 @@ function failing(isHit: (batch: Batch) => boolean, when: "before" | "after"): Da
   return {
     find: (sql, params) => control.find(sql, params),
     list: (sql, params) => control.list(sql, params),
+    report: (sql, params) => control.report(sql, params),
     async write(batch) {
       const isNow = isArmed && isHit(batch);
       if (isNow) isArmed = false;

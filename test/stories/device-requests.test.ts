@@ -130,6 +130,10 @@ function watched(control: Database): { control: Database; seen: string[] } {
         seen.push(`list ${sql}`);
         return control.list(sql, params);
       },
+      report: (sql, params) => {
+        seen.push(`report ${sql}`);
+        return control.report(sql, params);
+      },
       write: (batch) => {
         seen.push(...batch.statements.map((statement) => `write ${statement.sql}`));
         return control.write(batch);

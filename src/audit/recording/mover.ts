@@ -231,6 +231,7 @@ export function watchOutbox(control: Database, onHandedIn: () => void): Database
   return {
     find: (sql, params) => control.find(sql, params),
     list: (sql, params) => control.list(sql, params),
+    report: (sql, params) => control.report(sql, params),
     async write(batch: Batch) {
       const outcome = await control.write(batch);
       if (outcome.committed && batch.statements.some((one) => one.sql.includes("INTO audit_outbox")))

@@ -103,6 +103,7 @@ export function watchAccess(control: Database, notice: () => Promise<void>): Dat
   return {
     find: (sql, params) => control.find(sql, params),
     list: (sql, params) => control.list(sql, params),
+    report: (sql, params) => control.report(sql, params),
     async write(batch: Batch) {
       const outcome = await control.write(batch);
       // What is committed is committed; news that could not be read are read with the next ones.

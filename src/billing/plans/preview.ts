@@ -22,7 +22,7 @@ export async function previewLimit(
   limitMicros: number,
   calendars: Calendars,
 ): Promise<{ month: string; wouldHaveBlocked: BlockedDay[]; total: Omit<BlockedDay, "day"> }> {
-  const rows = await scope.db.list<{ slot: number; calls: number; micros: number }>(
+  const rows = await scope.db.report<{ slot: number; calls: number; micros: number }>(
     `SELECT slot, calls, micros FROM (
         SELECT slot, sum(model_calls) AS calls, sum(platform_cost_micros) AS micros,
           sum(sum(platform_cost_micros)) OVER (ORDER BY slot) AS until_here

@@ -11,6 +11,7 @@ import { AppError } from "../../kernel/errors.ts";
 import type { SqlValue } from "../../storage/database.ts";
 import type { TenantScope } from "../../tenancy/scoped.ts";
 import { Calendars } from "../calendar.ts";
+import { headStatements } from "../ledger/chain/heads.ts";
 import { isMonth, nextMonth, type Statement, type StatementLine, totalsOf } from "./statement.ts";
 
 /** A statement without its lines. */
@@ -148,11 +149,13 @@ export class Statements {
     const { plan, timeZone } = scope.tenant;
     const head: SqlValue[] = [month, await this.deps.currencyOf(scope), timeZone, plan];
     const isNext = [month, last ?? ""];
+    const nowMs = this.deps.clock.nowMs();
     // One transaction: lines and head see the same events, and somebody else's closing is a refusal.
     const outcome = await scope.db.write({
       statements: [
         { sql: INSERT_LINES, params: [month, month, month, month, ...isNext] },
-        { sql: INSERT_HEAD, params: [...head, this.deps.clock.nowMs(), month, ...isNext], expect: 1 },
+        { sql: INSERT_HEAD, params: [...head, nowMs, month, ...isNext], expect: 1 },
+        ...(await headStatements(scope, nowMs, month)),
       ],
     });
     return outcome.committed;
@@ -189,7 +192,7 @@ export class Statements {
 
   private async readOpen(scope: TenantScope, month: string): Promise<Statement> {
     const isOldest = (await this.openMonths(scope))[0] === month;
-    const rows = await scope.db.list<LineRow>(
+    const rows = await scope.db.report<LineRow>(
       `SELECT * FROM (${LINES}) ORDER BY ${ORDER} LIMIT ${MOST_LINES}`,
       // Only the oldest open month takes adjustments; no day is before year 0.
       [month, month, isOldest ? month : "0000-00"],
