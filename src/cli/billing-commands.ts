@@ -18,7 +18,7 @@ const verify: Command = {
   name: "billing verify",
   usage: "[--tenant S]",
   summary:
-    "Recompute balances and budgets from the ledger's lines; names the first difference. Changes nothing.",
+    "Check the chain of the ledger's lines and recompute balances and budgets; names the first thing wrong. Changes nothing.",
   options: { tenant: { type: "string" } },
   positionals: 0,
   run: (call) =>
@@ -38,7 +38,7 @@ async function* chosen(state: State, call: CommandCall): AsyncGenerator<Tenant> 
 
 function look(state: State, tenant: Tenant): Promise<Finding> {
   const context = { tenantId: tenant.id, principal: null, requestId: "billing-verify" };
-  return runInContext(context, () => verifyLedger(state.door.scope(tenant))).then(
+  return runInContext(context, () => verifyLedger(state.door.scope(tenant), state.control)).then(
     (verdict) => ({ tenant: tenant.slug, verdict, failure: null }),
     (thrown: unknown) => ({ tenant: tenant.slug, verdict: null, failure: toAppError(thrown).publicMessage }),
   );
@@ -51,6 +51,8 @@ function describe({ tenant, verdict, failure }: Finding): string {
     const sums = `spent ${spentMicros}, reserved ${reservedMicros}, credit ${creditMicros} micro-units`;
     return `${tenant}: sound, ${lines} lines; ${sums}`;
   }
+  if ("message" in problem)
+    return `${tenant}: NOT SOUND (${problem.kind}) at line ${problem.line}: ${problem.message}`;
   const { kind, at, stored, recomputed } = problem;
   return `${tenant}: NOT SOUND (${kind}) at ${at}: stored ${stored}, recomputed ${recomputed}`;
 }

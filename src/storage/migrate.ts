@@ -15,7 +15,15 @@ export interface Migration {
   name: string;
   sql: string;
   sha256: string;
+  /** What follows CONNECTION_MARK: run by every writing connection for itself, empty for most. */
+  connectionSql: string;
 }
+
+/**
+ * The line after which a file says what each writing connection adds for itself: temporary triggers, which alone may call
+ * functions of ours (the schema is not trusted, see sqlite-open). They come from the program and are never stored.
+ */
+export const CONNECTION_MARK = "-- EVERY WRITING CONNECTION";
 
 /** Read the steps of one kind from `<directory>/<kind>/`, in order. */
 export function readMigrations(directory: string, kind: DatabaseKind): Migration[] {
@@ -24,8 +32,9 @@ export function readMigrations(directory: string, kind: DatabaseKind): Migration
     .filter((name) => name.endsWith(".sql"))
     .sort()
     .map((name) => {
-      const sql = readFileSync(join(folder, name), "utf8");
-      return { name, sql, sha256: sha256Hex(sql) };
+      const text = readFileSync(join(folder, name), "utf8");
+      const [sql = "", connectionSql = ""] = text.split(`\n${CONNECTION_MARK}\n`);
+      return { name, sql, sha256: sha256Hex(text), connectionSql };
     });
 }
 
@@ -61,6 +70,11 @@ export function migrate(connection: Connection, migrations: readonly Migration[]
   });
   run.immediate();
   return ran;
+}
+
+/** What the steps add to a writing connection, after `migrate`; in order, so that a later step may replace it. */
+export function prepareConnection(connection: Connection, migrations: readonly Migration[]): void {
+  for (const { connectionSql } of migrations) if (connectionSql !== "") connection.exec(connectionSql);
 }
 
 /** Whether the newest of our own tables is there: a file can be in its newest form but for them. */

@@ -8,7 +8,7 @@ import { AppError, type ErrorCode } from "../kernel/errors.ts";
 import type { Batch, StatementResult, WriteOutcome } from "./database.ts";
 import { makeFolder } from "./folders.ts";
 import { Journals } from "./journals.ts";
-import { type Migration, migrate } from "./migrate.ts";
+import { type Migration, migrate, prepareConnection } from "./migrate.ts";
 import { assertOwner, type Connection, openConnection } from "./sqlite-open.ts";
 
 /** A batch and the number its answer carries. */
@@ -50,6 +50,7 @@ export class WriterFile {
     try {
       migrate(this.connection, migrations, owner);
       assertOwner(this.connection, owner);
+      prepareConnection(this.connection, migrations);
       this.journals = new Journals(this.connection, dirname(path));
       // ORDER: before anybody reads the files: a power cut may have taken what was not flushed.
       this.journals.settleNow();

@@ -110,7 +110,8 @@ class RandomWorld {
     this.compareSums();
     const db = new SqliteDatabase(this.path, { readonly: true });
     const find = async (sql: string, params: SqlValue[] = []) => db.prepare(sql).get(...params);
-    const verdict = await verifyLedger({ db: { find } } as unknown as TenantScope);
+    const list = async (sql: string, params: SqlValue[] = []) => db.prepare(sql).all(...params);
+    const verdict = await verifyLedger({ db: { find, list } } as unknown as TenantScope);
     db.close();
     this.file.close();
     expect(verdict.problem).toBeNull();

@@ -1,7 +1,11 @@
 /** The ledger of a tenant: lines that cannot change, budgets that cannot be overspent, and what checks both. */
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { Leases } from "#src/billing/ledger/leases.ts";
+import type { SumProblem } from "#src/billing/ledger/verify.ts";
+import { systemClock } from "#src/kernel/clock.ts";
 import { toAppError } from "#src/kernel/errors.ts";
+import { makeLog } from "#src/kernel/log.ts";
 import { runInContext } from "#src/tenancy/context.ts";
 import type { TenantScope } from "#src/tenancy/scoped.ts";
 import { LedgerWorld } from "../support/ledger-world.ts";
@@ -316,6 +320,31 @@ describe("the plan's limit and credit", () => {
 });
 
 describe("leases", () => {
+  inTenant("of a living run are renewed on disk, so that another process takes nothing from it", async () => {
+    await world.budgets.set(scope, MONTH, 1_000);
+    await world.reserve(scope, "alive");
+    const other = new Leases(
+      { ...systemClock, nowMs: () => world.nowMs, every: () => ({ cancel: () => undefined }) },
+      makeLog({ level: "silent" }),
+    );
+    other.watch(scope);
+    for (const passedMs of [30_000, 60_000, 90_000]) {
+      world.setNow(NOON + passedMs);
+      await world.leases.sweep();
+      world.setNow(NOON + passedMs + 25_000);
+      await other.sweep();
+      expect(await world.ledger.balance(scope, "reserved")).toBe(200);
+    }
+    // To the millisecond: a lease ends when it says.
+    world.setNow(NOON + 90_000 + 39_999);
+    await other.sweep();
+    expect(await world.ledger.balance(scope, "reserved")).toBe(200);
+    world.setNow(NOON + 90_000 + 40_000);
+    await other.sweep();
+    expect(await world.ledger.balance(scope, "reserved")).toBe(0);
+    await sound();
+  });
+
   inTenant("of a process that died are given back, those of a living run are renewed", async () => {
     await world.budgets.set(scope, MONTH, 1_000);
     await world.reserve(scope, "dead");
@@ -368,6 +397,11 @@ describe("lines", () => {
     const second = await world.ledger.list(scope, { limit: 3, after: first.next ?? 0 });
     expect(second.transfers.map((line) => line.amountMicros)).toEqual([12, 13, 14]);
     expect(second.next).toBeNull();
+    const newest = await world.ledger.list(scope, { order: "newest", limit: 2 });
+    expect(newest.transfers.map((line) => line.amountMicros)).toEqual([14, 13]);
+    const rest = await world.ledger.list(scope, { order: "newest", before: newest.next ?? 0 });
+    expect(rest.transfers.map((line) => line.amountMicros)).toEqual([12, 11, 10]);
+    expect(rest.next).toBeNull();
     expect((await world.ledger.list(scope, { kind: "settle" })).transfers).toEqual([]);
     expect((await world.ledger.list(scope, { toMs: NOON })).transfers).toEqual([]);
     expect((await world.ledger.list(scope, { runId: "r3" })).transfers).toMatchObject([{ runId: "r3" }]);
@@ -400,7 +434,8 @@ describe("the check", () => {
       const verdict = await world.ledger.verify(scope);
       expect(verdict.ok).toBe(false);
       expect(verdict.problem?.kind).toBe(kind);
-      expect(verdict.problem?.stored).not.toBe(verdict.problem?.recomputed);
+      const { stored, recomputed } = verdict.problem as SumProblem;
+      expect(stored).not.toBe(recomputed);
     }),
   );
 });

@@ -5,7 +5,8 @@
  * Nothing is opened for tenants without an export, or without news: what is new is told by the roll-up's marks in
  * control.db. A message's end is on disk before it is sent, so it is sent again with the same contents and the same id.
  */
-import type { Clock, Timer } from "../../kernel/clock.ts";
+import { Recurring } from "../../jobs/recurring.ts";
+import type { Clock } from "../../kernel/clock.ts";
 import type { TenantId } from "../../kernel/ids.ts";
 import type { Log } from "../../kernel/log.ts";
 import type { Database } from "../../storage/database.ts";
@@ -54,48 +55,42 @@ const DUE_PLATFORM = DUE.replace(
 /** See the head of this file. */
 export class UsageExporter {
   private readonly deps: ExporterDeps;
-  private timer: Timer | undefined;
-  private ticking: Promise<void> | undefined;
+  private readonly recurring: Recurring;
   /** Marks from then on are news; at the start all are. */
   private sinceMs = 0;
 
   constructor(deps: ExporterDeps) {
     this.deps = deps;
+    const { clock, log } = deps;
+    const complaint = "usage could not be exported; it is tried again";
+    this.recurring = new Recurring({ clock, log, periodMs: TICK_MS, complaint, round: () => this.round() });
   }
 
   start(): void {
-    this.timer = this.deps.clock.every(TICK_MS, () => void this.tick());
+    this.recurring.start();
   }
 
-  async close(): Promise<void> {
-    this.timer?.cancel();
-    await this.ticking;
+  close(): Promise<void> {
+    return this.recurring.close();
   }
 
   /** One round; never rejects. */
   tick(): Promise<void> {
-    this.ticking ??= this.round().finally(() => {
-      this.ticking = undefined;
-    });
-    return this.ticking;
+    return this.recurring.tick();
   }
 
   private async round(): Promise<void> {
-    const { control, clock, log, platform } = this.deps;
+    const { control, clock, platform } = this.deps;
     const nowMs = clock.nowMs();
-    try {
-      const own = await control.list<{ tenantId: TenantId }>(DUE_TENANTS, [nowMs, this.sinceMs]);
-      for (const { tenantId } of own) await this.attempt(tenantId, tenantId);
-      const all =
-        platform === null
-          ? []
-          : await control.list<{ tenantId: TenantId }>(DUE_PLATFORM, [this.sinceMs, nowMs, this.sinceMs]);
-      for (const { tenantId } of all) await this.attempt(PLATFORM, tenantId);
-      if (own.length < TENANTS_AT_ONCE && all.length < TENANTS_AT_ONCE)
-        this.sinceMs = Math.max(this.sinceMs, nowMs - OVERLAP_MS);
-    } catch (error) {
-      log.warn({ err: error }, "usage could not be exported; it is tried again");
-    }
+    const own = await control.list<{ tenantId: TenantId }>(DUE_TENANTS, [nowMs, this.sinceMs]);
+    for (const { tenantId } of own) await this.attempt(tenantId, tenantId);
+    const all =
+      platform === null
+        ? []
+        : await control.list<{ tenantId: TenantId }>(DUE_PLATFORM, [this.sinceMs, nowMs, this.sinceMs]);
+    for (const { tenantId } of all) await this.attempt(PLATFORM, tenantId);
+    if (own.length < TENANTS_AT_ONCE && all.length < TENANTS_AT_ONCE)
+      this.sinceMs = Math.max(this.sinceMs, nowMs - OVERLAP_MS);
   }
 
   private async attempt(exportOf: string, tenantId: TenantId): Promise<void> {

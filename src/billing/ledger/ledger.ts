@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../../kernel/clock.ts";
 import { AppError } from "../../kernel/errors.ts";
-import type { SqlValue, Statement } from "../../storage/database.ts";
+import type { Database, SqlValue, Statement } from "../../storage/database.ts";
 import type { TenantScope } from "../../tenancy/scoped.ts";
 import { Calendars } from "../calendar.ts";
 import { type LedgerVerdict, verifyLedger } from "./verify.ts";
@@ -35,10 +35,19 @@ export interface Transfer {
   details: Record<string, unknown>;
 }
 
+/** Which lines come first. */
+export const LINE_ORDERS = ["oldest", "newest"] as const;
+/** One of the above. */
+export type LineOrder = (typeof LINE_ORDERS)[number];
+
 /** Which lines; bounds of time are milliseconds, `fromMs` included and `toMs` not. */
 export interface LineFilter {
   /** Lines after this number. */
   after?: number | undefined;
+  /** Lines before this number. */
+  before?: number | undefined;
+  /** `oldest` first unless said. */
+  order?: LineOrder | undefined;
   runId?: string | undefined;
   kind?: LineKind | undefined;
   fromMs?: number | undefined;
@@ -79,7 +88,7 @@ export class Ledger {
     return (await scope.db.find<{ micros: number }>(sql, [account]))?.micros ?? 0;
   }
 
-  /** Lines in order; `next` is the `after` of the next page, null at the end. */
+  /** Lines in order; `next` is the `after` of the next page, `before` with the newest first; null at the end. */
   async list(
     scope: TenantScope,
     filter: LineFilter = {},
@@ -87,6 +96,7 @@ export class Ledger {
     const limit = Math.min(filter.limit ?? 100, 500);
     const conditions: [string, SqlValue | undefined][] = [
       ["seq > ?", filter.after],
+      ["seq < ?", filter.before],
       ["run_id = ?", filter.runId],
       ["kind = ?", filter.kind],
       ["at_ms >= ?", filter.fromMs],
@@ -95,7 +105,7 @@ export class Ledger {
     const given = conditions.filter(([, value]) => value !== undefined) as [string, SqlValue][];
     const where = given.length === 0 ? "" : `WHERE ${given.map(([sql]) => sql).join(" AND ")}`;
     const rows = await scope.db.list<Omit<Transfer, "details"> & { details: string }>(
-      `SELECT ${LINE} FROM ledger_transfers ${where} ORDER BY seq LIMIT ?`,
+      `SELECT ${LINE} FROM ledger_transfers ${where} ORDER BY seq ${filter.order === "newest" ? "DESC" : "ASC"} LIMIT ?`,
       [...given.map(([, value]) => value), limit + 1],
     );
     const page = rows.slice(0, limit);
@@ -116,9 +126,9 @@ export class Ledger {
     return this.statement(scope, "top_up", "payments", "credit", entry);
   }
 
-  /** An operator gives credit. */
-  async grant(scope: TenantScope, entry: Entry): Promise<boolean> {
-    return this.post(scope, this.statement(scope, "grant", "grants", "credit", entry), entry);
+  /** An operator gives credit. What is `alongside`, such as its record, is written with the line and only with it. */
+  async grant(scope: TenantScope, entry: Entry, alongside: readonly Statement[] = []): Promise<boolean> {
+    return this.post(scope, this.statement(scope, "grant", "grants", "credit", entry), entry, alongside);
   }
 
   /** The statement by which a code becomes credit. */
@@ -145,9 +155,9 @@ export class Ledger {
     return this.post(scope, this.statement(scope, "adjust", from!, to!, amount), amount);
   }
 
-  /** Compare all that follows from the lines with the lines; names the first difference. */
-  verify(scope: TenantScope): Promise<LedgerVerdict> {
-    return verifyLedger(scope);
+  /** Check the chain of lines, and all that follows from them; names the first thing wrong. `control`: see verify. */
+  verify(scope: TenantScope, control?: Database): Promise<LedgerVerdict> {
+    return verifyLedger(scope, control);
   }
 
   private statement(
@@ -179,9 +189,14 @@ export class Ledger {
     };
   }
 
-  private async post(scope: TenantScope, statement: Statement, entry: Entry): Promise<boolean> {
-    const outcome = await scope.db.write({ statements: [statement] });
-    if (outcome.committed && outcome.results[0]?.changes === 1) return true;
+  private async post(
+    scope: TenantScope,
+    statement: Statement,
+    entry: Entry,
+    alongside: readonly Statement[] = [],
+  ): Promise<boolean> {
+    const outcome = await scope.db.write({ statements: [{ ...statement, expect: 1 }, ...alongside] });
+    if (outcome.committed) return true;
     const sql = `SELECT amount_micros AS micros FROM ledger_transfers WHERE source = ? AND source_id = ? AND ordinal = 0`;
     const known = await scope.db.find<{ micros: number }>(sql, [entry.source, entry.sourceId]);
     if (known?.micros === entry.amountMicros) return false;

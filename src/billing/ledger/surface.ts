@@ -15,7 +15,7 @@ import { defineTenantRoute, type Route } from "../../protocol/routes.ts";
 import type { TenantScope } from "../../tenancy/scoped.ts";
 import { BUDGET_SCOPES, type BudgetKey } from "./budget.ts";
 import type { Budgets } from "./budgets.ts";
-import { type Ledger, LINE_KINDS } from "./ledger.ts";
+import { type Ledger, LINE_KINDS, LINE_ORDERS } from "./ledger.ts";
 
 /** What the surface needs. */
 export interface LedgerSurfaceDeps {
@@ -35,6 +35,8 @@ const budgetParams = z.object({
 });
 const lineParams = z.object({
   after: z.int().min(0).optional(),
+  before: z.int().min(0).optional(),
+  order: z.enum(LINE_ORDERS).optional(),
   runId: z.string().min(1).max(256).optional(),
   kind: z.enum(LINE_KINDS).optional(),
   from: z.int().min(0).optional(),
@@ -47,7 +49,9 @@ const number = z
   .transform(Number)
   .optional();
 const lineQuery = z.object({
-  ...{ after: number, from: number, to: number, limit: number.pipe(z.int().min(1).max(500).optional()) },
+  ...{ after: number, before: number, from: number, to: number },
+  limit: number.pipe(z.int().min(1).max(500).optional()),
+  order: z.enum(LINE_ORDERS).optional(),
   run: z.string().min(1).max(256).optional(),
   kind: z.enum(LINE_KINDS).optional(),
 });
@@ -57,7 +61,7 @@ const LIST_DOC =
 const SET_DOC =
   "Set the limit of one budget in micro-units, or take it away with null. `scopeId` is empty for the organization.";
 const LEDGER_DOC =
-  "Lines of the ledger in order, by run, kind and time (milliseconds); `next` is the `after` of the next page.";
+  "Lines of the ledger in order, by run, kind and time (milliseconds), the oldest first or with `order` `newest` the newest; `next` is the `after` of the next page, or its `before` when the newest come first.";
 
 /** Declare the methods. */
 export function makeLedgerMethods(deps: LedgerSurfaceDeps): Method[] {

@@ -2,16 +2,22 @@
  * Whether the ledger holds. Owns: the comparisons, in the order in which a difference is named.
  * Refuses to know: mending it; a difference is for people to look at.
  */
+import type { Database } from "../../storage/database.ts";
 import type { TenantScope } from "../../tenancy/scoped.ts";
+import { listHeads } from "./chain/heads.ts";
+import { type ChainProblem, verifyChain } from "./chain/verify-chain.ts";
 
-/** The first difference, as numbers where there are any. */
-export interface LedgerProblem {
+/** Two figures that should be one. */
+export interface SumProblem {
   kind: "sum" | "balance" | "counter" | "reservation" | "unbilled";
   /** What differs: an account, a budget, a call. */
   at: string;
   stored: number;
   recomputed: number;
 }
+
+/** The first thing wrong: lines that are not what was written, or figures that do not follow from them. */
+export type LedgerProblem = SumProblem | ChainProblem;
 
 /** What was found. Micro-units. */
 export interface LedgerVerdict {
@@ -23,9 +29,9 @@ export interface LedgerVerdict {
   problem: LedgerProblem | null;
 }
 
-type Row = Omit<LedgerProblem, "kind">;
+type Row = Omit<SumProblem, "kind">;
 
-const CHECKS: readonly (readonly [LedgerProblem["kind"], string])[] = [
+const CHECKS: readonly (readonly [SumProblem["kind"], string])[] = [
   [
     "sum",
     `SELECT 'all accounts' AS at, total(balance_micros) AS stored, 0 AS recomputed FROM ledger_balances
@@ -62,8 +68,9 @@ const CHECKS: readonly (readonly [LedgerProblem["kind"], string])[] = [
   [
     "unbilled",
     `WITH paid AS (SELECT source, source_id, sum(amount_micros) AS micros FROM ledger_transfers
-      WHERE kind IN ('settle', 'charge', 'overrun') AND source IN ('call', 'tool') GROUP BY source, source_id),
-    used AS (SELECT iif(kind = 'model', 'call', 'tool') AS source, run_id || '/' || step || '/' || ordinal AS source_id,
+      WHERE kind IN ('settle', 'charge', 'overrun') AND source IN ('call', 'tool', 'storage') GROUP BY source, source_id),
+    used AS (SELECT CASE WHEN channel = 'storage' THEN 'storage' WHEN kind = 'model' THEN 'call' ELSE 'tool' END AS source,
+      iif(channel = 'storage', day, run_id || '/' || step || '/' || ordinal) AS source_id,
       iif(key_owner = 'tenant', 0, min(cost_micros, 1000000000000000)) AS micros FROM usage_events
       WHERE seq > (SELECT usage_seq FROM ledger_start))
     SELECT coalesce(used.source_id, paid.source_id) AS at, coalesce(used.micros, 0) AS stored,
@@ -73,15 +80,19 @@ const CHECKS: readonly (readonly [LedgerProblem["kind"], string])[] = [
   ],
 ];
 
-/** Look through the whole ledger of a tenant; reads every line. */
-export async function verifyLedger(scope: TenantScope): Promise<LedgerVerdict> {
-  let problem: LedgerProblem | null = null;
-  for (const [kind, sql] of CHECKS) {
-    const row = await scope.db.find<Row>(sql);
-    if (row === undefined) continue;
-    problem = { kind, ...row };
-    break;
-  }
+/**
+ * Look through the whole ledger of a tenant; reads every line. With `control` also for what only the platform's own file
+ * can tell: that the tenant's file was put back to an older state, or computed anew.
+ */
+export async function verifyLedger(scope: TenantScope, control?: Database): Promise<LedgerVerdict> {
+  const elsewhere = control === undefined ? undefined : { control, tenantId: scope.tenantId };
+  // ORDER: what was kept before the lines are read is about lines that are there.
+  const heads = await listHeads(scope.db, elsewhere);
+  const usageSeq = await findUsageSeq(elsewhere);
+  const problem =
+    (await verifyChain(scope.db, heads)) ??
+    (await findOlder(scope, usageSeq)) ??
+    (await findDifference(scope));
   const sums = await scope.db.find<Omit<LedgerVerdict, "ok" | "problem">>(
     `SELECT (SELECT count(*) FROM ledger_transfers) AS lines,
       coalesce((SELECT balance_micros FROM ledger_balances WHERE account = 'spent'), 0) AS spentMicros,
@@ -90,4 +101,32 @@ export async function verifyLedger(scope: TenantScope): Promise<LedgerVerdict> {
   );
   const { lines = 0, spentMicros = 0, reservedMicros = 0, creditMicros = 0 } = sums ?? {};
   return { ok: problem === null, lines, spentMicros, reservedMicros, creditMicros, problem };
+}
+
+async function findDifference(scope: TenantScope): Promise<SumProblem | null> {
+  for (const [kind, sql] of CHECKS) {
+    const row = await scope.db.find<Row>(sql);
+    if (row !== undefined) return { kind, ...row };
+  }
+  return null;
+}
+
+/** The newest usage event that the platform's copies of days know. */
+async function findUsageSeq(elsewhere: { control: Database; tenantId: string } | undefined): Promise<number> {
+  if (elsewhere === undefined) return 0;
+  const sql = "SELECT coalesce(max(as_of_seq), 0) AS seq FROM usage_daily_marks WHERE tenant_id = ?";
+  return (await elsewhere.control.find<{ seq: number }>(sql, [elsewhere.tenantId]))?.seq ?? 0;
+}
+
+/** A file from before events that the platform has seen already. */
+async function findOlder(scope: TenantScope, usageSeq: number): Promise<ChainProblem | null> {
+  if (usageSeq === 0) return null;
+  const row = await scope.db.find<{ events: number; lines: number }>(
+    `SELECT (SELECT coalesce(max(seq), 0) FROM usage_events) AS events,
+      (SELECT coalesce(max(seq), 0) FROM ledger_transfers) AS lines`,
+  );
+  const { events = 0, lines = 0 } = row ?? {};
+  if (events >= usageSeq) return null;
+  const message = `The platform's figures know ${usageSeq} metered calls; the file ends at call ${events}.`;
+  return { kind: "truncated", line: lines + 1, message };
 }

@@ -2,7 +2,8 @@
  * Credit that ends. Owns: when, and how much of it is left then: what ends soonest is used first, what never ends last.
  * Refuses to know: why credit was given. Only tenants with credit that ends now are opened.
  */
-import type { Clock, Timer } from "../../kernel/clock.ts";
+import { Recurring } from "../../jobs/recurring.ts";
+import type { Clock } from "../../kernel/clock.ts";
 import type { TenantId } from "../../kernel/ids.ts";
 import type { Log } from "../../kernel/log.ts";
 import type { Database } from "../../storage/database.ts";
@@ -41,20 +42,21 @@ interface Lot {
 /** See the head of this file. */
 export class CreditExpiry {
   private readonly deps: CreditExpiryDeps;
-  private timer: Timer | undefined;
-  private ticking: Promise<void> | undefined;
+  private readonly recurring: Recurring;
 
   constructor(deps: CreditExpiryDeps) {
     this.deps = deps;
+    const { clock, log } = deps;
+    const complaint = "credit could not be ended; it is tried again";
+    this.recurring = new Recurring({ clock, log, periodMs: TICK_MS, complaint, round: () => this.round() });
   }
 
   start(): void {
-    this.timer = this.deps.clock.every(TICK_MS, () => void this.tick());
+    this.recurring.start();
   }
 
-  async close(): Promise<void> {
-    this.timer?.cancel();
-    await this.ticking;
+  close(): Promise<void> {
+    return this.recurring.close();
   }
 
   /** Remember that what a line of the ledger gives ends. Repeatable. */
@@ -65,22 +67,15 @@ export class CreditExpiry {
 
   /** One round; never rejects. */
   tick(): Promise<void> {
-    this.ticking ??= this.round().finally(() => {
-      this.ticking = undefined;
-    });
-    return this.ticking;
+    return this.recurring.tick();
   }
 
   private async round(): Promise<void> {
-    try {
-      const due = await this.deps.control.list<{ tenant_id: TenantId; line_id: string }>(
-        "SELECT tenant_id, line_id FROM credit_expiries WHERE expires_at_ms <= ? ORDER BY expires_at_ms LIMIT ?",
-        [this.deps.clock.nowMs(), AT_ONCE],
-      );
-      for (const { tenant_id, line_id } of due) await this.attempt(tenant_id, line_id);
-    } catch (error) {
-      this.deps.log.warn({ err: error }, "credit could not be ended; it is tried again");
-    }
+    const due = await this.deps.control.list<{ tenant_id: TenantId; line_id: string }>(
+      "SELECT tenant_id, line_id FROM credit_expiries WHERE expires_at_ms <= ? ORDER BY expires_at_ms LIMIT ?",
+      [this.deps.clock.nowMs(), AT_ONCE],
+    );
+    for (const { tenant_id, line_id } of due) await this.attempt(tenant_id, line_id);
   }
 
   private async attempt(tenantId: TenantId, lineId: string): Promise<void> {

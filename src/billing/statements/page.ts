@@ -19,6 +19,7 @@ const WORDS = {
     usage: "Usage",
     adjustment: "Adjustment of",
     what: "Model or tool",
+    storage: "Storage (by day)",
     price: "Price",
     key: "Key",
     platform: "platform",
@@ -44,6 +45,7 @@ const WORDS = {
     usage: "用量",
     adjustment: "补记",
     what: "模型或工具",
+    storage: "存储（按天）",
     price: "价格",
     key: "密钥",
     platform: "平台",
@@ -132,7 +134,8 @@ ${statement.lines.map((line) => row(line, words)).join("\n")}
 
 function row(line: StatementLine, words: Words): string {
   const kind = line.kind === "usage" ? words.usage : `${words.adjustment} ${line.forMonth}`;
-  const what = line.toolName === "" ? `${line.provider}/${line.model}` : line.toolName;
+  const tool = line.toolName === "storage" ? words.storage : line.toolName;
+  const what = tool === "" ? `${line.provider}/${line.model}` : tool;
   const owner = line.keyOwner === "platform" || line.keyOwner === "tenant" ? line.keyOwner : "none";
   const texts = [kind, what, line.priceVersion, words[owner]];
   const numbers = [
