@@ -63,6 +63,24 @@ afterAll(async () => {
   stripe.close();
 });
 
+/** Rows of one action in a tenant's own log: what its admins see. */
+async function recorded(slug: string, action: string) {
+  const sql =
+    "SELECT actor_kind AS actorKind, actor_id AS actorId, details FROM audit_log WHERE action = ? ORDER BY seq";
+  const { db } = world.app.door.scope(await world.tenant(slug));
+  const rows = await db.list<{ actorKind: string; actorId: string; details: string }>(sql, [action]);
+  return rows.map((row) => ({ ...row, details: JSON.parse(row.details) as Record<string, unknown> }));
+}
+
+/** The tenant's log takes no record of this action while the work is done. */
+async function withoutRecord(slug: string, action: string, work: () => Promise<void>): Promise<void> {
+  const { db } = world.app.door.scope(await world.tenant(slug));
+  const sql = `CREATE TRIGGER no_record BEFORE INSERT ON audit_log WHEN NEW.action = '${action}'
+    BEGIN SELECT RAISE(ABORT, 'no record'); END`;
+  await db.write({ statements: [{ sql }] });
+  await work().finally(() => db.write({ statements: [{ sql: "DROP TRIGGER no_record" }] }));
+}
+
 async function creditOf(slug: string): Promise<number> {
   return ledger.balance(world.app.door.scope(await world.tenant(slug)), "credit");
 }
@@ -308,6 +326,25 @@ describe("redemption codes", () => {
     expect(other.status).toBe(404);
   });
 
+  it("are on record in the tenant's own log, once, in the commit of the credit", async () => {
+    const expiresAtMs = clock.nowMs() + 400 * 24 * HOUR_MS;
+    const [code = ""] = await make({ expiresAtMs });
+    const before = [await creditOf("acme"), (await recorded("acme", "code.redeemed")).length];
+    await withoutRecord("acme", "code.redeemed", async () => {
+      expect((await redeem("acme", code)).status).toBeGreaterThanOrEqual(400);
+    });
+    expect([await creditOf("acme"), (await recorded("acme", "code.redeemed")).length]).toEqual(before);
+    expect((await redeem("acme", code)).body.isNew).toBe(true);
+    expect((await redeem("acme", code)).body.isNew).toBe(false);
+    const records = await recorded("acme", "code.redeemed");
+    expect(records).toHaveLength(before[1]! + 1);
+    expect(records.at(-1)).toMatchObject({
+      actorKind: "person",
+      details: { amountMicros: 2_000_000, expiresAtMs, madeBy: expect.stringMatching(/./) },
+    });
+    expect(JSON.stringify(records)).not.toContain(code.replaceAll("-", ""));
+  });
+
   it("are of one currency, end, and cannot be guessed for long", async () => {
     const [dollars = ""] = await make({});
     const before = await creditOf("shanghai");
@@ -340,6 +377,15 @@ describe("credit of an operator's", () => {
     expect((await give(5_000_000, key)).body.isNew).toBe(true);
     expect((await give(5_000_000, key)).body.isNew).toBe(false);
     expect(await creditOf("globex")).toBe(8_000_000);
+    await withoutRecord("globex", "credit.granted", async () => {
+      expect((await give(9_000_000)).status).toBeGreaterThanOrEqual(400);
+    });
+    expect(await creditOf("globex")).toBe(8_000_000);
+    expect(await recorded("globex", "credit.granted")).toMatchObject([
+      { actorKind: "operator", details: { amountMicros: 3_000_000, expiresAtMs: null, reason: "sorry" } },
+      { actorKind: "operator", details: { amountMicros: 5_000_000, expiresAtMs: endsAtMs, reason: "sorry" } },
+    ]);
+    expect(await recorded("acme", "credit.granted")).toEqual([]);
     // Spent by hand: two of the eight, which are of what ends.
     await ledger.adjust(scope, { source: "test", sourceId: "spent", amountMicros: -2_000_000 });
     clock.pass(30 * 60_000);

@@ -3,14 +3,18 @@
  * out. A code has 100 random bits and is kept as a hash only.
  */
 import { randomBytes } from "node:crypto";
+import { appendStatement } from "../../audit/chain.ts";
+import { auditRecord } from "../../audit/record.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import { sha256Hex } from "../../kernel/crypto.ts";
 import { AppError } from "../../kernel/errors.ts";
 import type { TenantId } from "../../kernel/ids.ts";
 import type { Database } from "../../storage/database.ts";
+import type { Actor } from "../../tenancy/actor.ts";
 import type { TenantScope } from "../../tenancy/scoped.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { CreditExpiry } from "./credit-expiry.ts";
+import { Misses } from "./misses.ts";
 
 /** What codes need. */
 export interface CodeDeps {
@@ -19,6 +23,8 @@ export interface CodeDeps {
   expiry: CreditExpiry;
   clock: Clock;
   currencyOf(scope: TenantScope): Promise<string>;
+  /** The tenant's audit log got a row; must not throw. */
+  onRecorded?(scope: TenantScope): void;
 }
 
 /** What a batch of codes is worth. */
@@ -34,25 +40,23 @@ export interface CodeBatch {
 /** Without I, L, O and U, which people mistake (Crockford's base 32). */
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const CODE = /^[0-9A-HJKMNP-TV-Z]{20}$/;
-const MISSES_PER_HOUR = 10;
-const HOUR_MS = 3_600_000;
-const MOST_KEPT = 10_000;
 
 interface CodeRow {
   amount_micros: number;
   currency: string;
   expires_at_ms: number | null;
+  made_by: string;
   redeemed_by: TenantId | null;
 }
 
 /** See the head of this file. */
 export class Codes {
   private readonly deps: CodeDeps;
-  /** Wrong codes of a tenant within an hour. */
-  private readonly misses = new Map<TenantId, { count: number; untilMs: number }>();
+  private readonly misses: Misses;
 
   constructor(deps: CodeDeps) {
     this.deps = deps;
+    this.misses = new Misses(deps.clock);
   }
 
   /** Make codes; the answer is the only place where they can be read. */
@@ -70,19 +74,48 @@ export class Codes {
     return codes;
   }
 
-  /** Turn a code into credit; returns its worth in micro-units. The same tenant may repeat itself and gets no more. */
-  async redeem(scope: TenantScope, text: string): Promise<{ amountMicros: number; isNew: boolean }> {
-    this.assertMayTry(scope.tenantId);
-    const code = text.toUpperCase().replace(/[\s-]/g, "");
-    const hash = sha256Hex(code);
-    const row = CODE.test(code) ? await this.find(hash) : undefined;
-    if (row === undefined || !(await this.claim(scope, hash, row))) throw this.missed(scope.tenantId, code);
+  /**
+   * Turn a code into credit; returns its worth in micro-units. The same tenant may repeat itself and gets no more. The
+   * tenant's log gets its record in the commit of the credit.
+   */
+  async redeem(
+    scope: TenantScope,
+    text: string,
+    by: Actor,
+  ): Promise<{ amountMicros: number; isNew: boolean }> {
+    const { hash, row } = await this.claimed(scope, text.toUpperCase().replace(/[\s-]/g, ""));
     const { amount_micros: amountMicros, expires_at_ms: expiresAtMs } = row;
     const entry = { source: "code", sourceId: hash, amountMicros, details: { expiresAtMs } };
     // ORDER: the end of the credit is on disk before the credit.
     if (expiresAtMs !== null) await this.deps.expiry.schedule(scope.tenantId, `code:${hash}:0`, expiresAtMs);
-    const outcome = await scope.db.write({ statements: [this.deps.ledger.redeemStatement(scope, entry)] });
-    return { amountMicros, isNew: outcome.committed && outcome.results[0]?.changes === 1 };
+    const facts = { amountMicros, expiresAtMs, madeBy: row.made_by };
+    const record = auditRecord(this.deps.clock.nowMs(), by, "code.redeemed", null, facts);
+    const credit = { ...this.deps.ledger.redeemStatement(scope, entry), expect: 1 };
+    const { committed } = await scope.db.write({ statements: [credit, appendStatement(record)] });
+    if (committed) this.deps.onRecorded?.(scope);
+    return { amountMicros, isNew: committed };
+  }
+
+  /** The row of a code that is this tenant's now; throws `not_found`, and `rate_limited` after too many of those. */
+  private async claimed(scope: TenantScope, code: string): Promise<{ hash: string; row: CodeRow }> {
+    const takeBack = this.misses.begin(scope.tenantId);
+    // What has not the form of a code is a slip and no guess.
+    let isMiss = CODE.test(code);
+    try {
+      const hash = sha256Hex(code);
+      const row = isMiss ? await this.find(hash) : undefined;
+      if (row !== undefined && (await this.claim(scope, hash, row))) {
+        isMiss = false;
+        return { hash, row };
+      }
+    } catch (thrown) {
+      isMiss = false;
+      throw thrown;
+    } finally {
+      if (!isMiss) takeBack();
+    }
+    // SECURITY: one answer for codes that never were, are used, ended, or are of another currency.
+    throw new AppError("not_found", "This code is not valid here, or was used.");
   }
 
   private find(hash: string): Promise<CodeRow | undefined> {
@@ -107,32 +140,6 @@ export class Codes {
       ],
     });
     return outcome.committed || (await this.find(hash))?.redeemed_by === scope.tenantId;
-  }
-
-  private assertMayTry(tenantId: TenantId): void {
-    const known = this.misses.get(tenantId);
-    const nowMs = this.deps.clock.monotonicMs();
-    if (known === undefined || known.untilMs <= nowMs || known.count < MISSES_PER_HOUR) return;
-    const retryAfterMs = Math.ceil(known.untilMs - nowMs);
-    throw new AppError("rate_limited", "Too many codes were not valid; try again later.", { retryAfterMs });
-  }
-
-  /** SECURITY: one answer for codes that never were, are used, ended, or are of another currency. */
-  private missed(tenantId: TenantId, code: string): AppError {
-    const nowMs = this.deps.clock.monotonicMs();
-    const known = this.misses.get(tenantId);
-    // What has not the form of a code is a slip and no guess.
-    const count = CODE.test(code) ? 1 : 0;
-    if (known !== undefined && known.untilMs > nowMs) known.count += count;
-    else {
-      if (this.misses.size >= MOST_KEPT) this.forgetOld(nowMs);
-      this.misses.set(tenantId, { count, untilMs: nowMs + HOUR_MS });
-    }
-    return new AppError("not_found", "This code is not valid here, or was used.");
-  }
-
-  private forgetOld(nowMs: number): void {
-    for (const [tenantId, { untilMs }] of this.misses) if (untilMs <= nowMs) this.misses.delete(tenantId);
   }
 }
 

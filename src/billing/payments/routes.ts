@@ -3,12 +3,14 @@
  * Refuses to know: signatures, orders, lines.
  */
 import { z } from "zod";
+import { appendStatement } from "../../audit/chain.ts";
 import type { AuditLog } from "../../audit/log.ts";
 import { auditRecord } from "../../audit/record.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import { AppError } from "../../kernel/errors.ts";
 import { newId, type TenantId } from "../../kernel/ids.ts";
 import { defineRoute, defineTenantRoute, type Route, type RouteCall } from "../../protocol/routes.ts";
+import type { Actor } from "../../tenancy/actor.ts";
 import type { TenantScope } from "../../tenancy/scoped.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { Codes } from "./codes.ts";
@@ -25,6 +27,8 @@ export interface PaymentRouteDeps {
   clock: Clock;
   /** Where the operator says that the gateway is reached. */
   publicUrl: string | undefined;
+  /** A tenant's audit log got a row; must not throw. */
+  onRecorded?(scope: TenantScope): void;
   /** The tenant's scope; undefined when it is gone or going. */
   scopeOf(tenantId: TenantId): Promise<TenantScope | undefined>;
 }
@@ -92,12 +96,10 @@ function redeem({ codes }: PaymentRouteDeps): Route {
     scope: "operator.admin",
     body: z.object({ code: z.string().min(1).max(100) }),
     doc: "Turn a code into credit. A code counts once; ten that are not valid within an hour end it for a while.",
-    audit: (_call, answer) => ({
-      action: "code.redeemed",
-      target: null,
-      details: { amountMicros: (answer.body as { amountMicros: number }).amountMicros },
-    }),
-    handler: async ({ tenant, body }) => ({ status: 200, body: await codes.redeem(tenant, body.code) }),
+    // On record with the credit itself (codes), not after it.
+    handler: async ({ tenant, body, actor }) => {
+      return { status: 200, body: await codes.redeem(tenant, body.code, actor) };
+    },
   });
 }
 
@@ -134,10 +136,13 @@ function credit(deps: PaymentRouteDeps): Route {
       const by = call.user?.userId ?? "";
       if (expiresAtMs !== null)
         await deps.expiry.schedule(scope.tenantId, `operator:${sourceId}:0`, expiresAtMs);
-      const details = { reason, by, expiresAtMs };
-      const isNew = await deps.ledger.grant(scope, { source: "operator", sourceId, amountMicros, details });
       const target = { kind: "tenant", id: tenantId, name: scope.tenant.slug };
-      await record(deps, call, "credit.granted", target, { amountMicros, expiresAtMs, reason, isNew });
+      const facts = { amountMicros, expiresAtMs, reason, id: sourceId };
+      const own = auditRecord(deps.clock.nowMs(), actorOf(call), "credit.granted", target, facts);
+      const entry = { source: "operator", sourceId, amountMicros, details: { reason, by, expiresAtMs } };
+      const isNew = await deps.ledger.grant(scope, entry, [appendStatement(own)]);
+      if (isNew) deps.onRecorded?.(scope);
+      await deps.auditLog.append("platform", { ...own, id: newId(), details: { ...facts, isNew } });
       return { status: 201, body: { id: sourceId, isNew } };
     },
   });
@@ -155,7 +160,9 @@ function newCodes(deps: PaymentRouteDeps): Route {
       assertAhead(deps, expiresAtMs);
       const by = call.user?.userId ?? "";
       const codes = await deps.codes.create({ count, amountMicros, currency, expiresAtMs, by });
-      await record(deps, call, "codes.made", null, { count, amountMicros, currency, expiresAtMs });
+      const facts = { count, amountMicros, currency, expiresAtMs };
+      const record = auditRecord(deps.clock.nowMs(), actorOf(call), "codes.made", null, facts);
+      await deps.auditLog.append("platform", record);
       return { status: 201, body: { codes } };
     },
   });
@@ -166,13 +173,8 @@ function assertAhead({ clock }: PaymentRouteDeps, expiresAtMs: number | null): v
     throw new AppError("invalid_request", "expiresAtMs lies in the past.");
 }
 
-async function record(
-  { auditLog, clock }: PaymentRouteDeps,
-  call: RouteCall<unknown>,
-  action: string,
-  target: { kind: string; id: string; name: string } | null,
-  details: Record<string, unknown>,
-): Promise<void> {
-  if (call.actor === null) throw new AppError("internal", "An operator's act has no actor.");
-  await auditLog.append("platform", auditRecord(clock.nowMs(), call.actor, action, target, details));
+/** SECURITY: who acts, as the gateway found out; never anybody else. */
+function actorOf({ actor }: RouteCall<unknown>): Actor {
+  if (actor === null) throw new AppError("internal", "An operator's act has no actor.");
+  return actor;
 }
