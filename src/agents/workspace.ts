@@ -30,6 +30,19 @@ export interface WorkspaceEntry {
   updatedAtMs: number;
 }
 
+/** Room that the organization has for files, whatever the workspace. */
+export interface WorkspaceRoom {
+  /** Hold back room for so many bytes more; throws `plan_limit`. End it with what really changed, 0 for nothing. */
+  take(scope: TenantScope, growBytes: number): Promise<{ end(changedBytes: number): void }>;
+  /** Files grew or shrank without asking. */
+  note(scope: TenantScope, changedBytes: number): void;
+}
+
+const ROOM_ENOUGH: WorkspaceRoom = {
+  take: () => Promise.resolve({ end: () => undefined }),
+  note: () => undefined,
+};
+
 /** How much is stored. */
 interface Load {
   bytes: number;
@@ -49,6 +62,11 @@ const HELD_WORKSPACES = 256;
 /** All workspaces; what is remembered is keyed by tenant and agent. */
 export class Workspaces {
   private readonly held = new Map<string, Held>();
+  private readonly room: WorkspaceRoom;
+
+  constructor(room: WorkspaceRoom = ROOM_ENOUGH) {
+    this.room = room;
+  }
 
   /** Read a whole file. Throws `not_found`, `too_large` or `invalid_request`. */
   async read(scope: TenantScope, agentId: AgentId, path: string): Promise<Buffer> {
@@ -107,7 +125,7 @@ export class Workspaces {
     return files;
   }
 
-  /** Write a whole file, making folders as needed. Throws `too_large`, `limit_reached` or `invalid_request`. */
+  /** Write a whole file, making folders as needed. Throws `too_large`, `limit_reached`, `plan_limit` or `invalid_request`. */
   async write(scope: TenantScope, agentId: AgentId, path: string, content: string | Buffer): Promise<void> {
     checkPath(path);
     const bytes = typeof content === "string" ? Buffer.from(content) : content;
@@ -124,6 +142,7 @@ export class Workspaces {
       throw translate(path, thrown);
     }
     this.hold(scope, agentId).load = undefined;
+    this.room.note(scope, Buffer.byteLength(content));
     return true;
   }
 
@@ -141,16 +160,20 @@ export class Workspaces {
     checkPath(path);
     await this.exclusive(scope, agentId, async (held) => {
       const root = await held.root;
+      const before = await root.stat(path).catch(() => undefined);
       await guarded(path, () => root.remove(path));
       held.load = undefined;
+      this.room.note(scope, before?.isFile ? -before.size : 0);
     });
   }
 
   /** Remove the whole workspace. */
   async removeAll(scope: TenantScope, agentId: AgentId): Promise<void> {
-    await this.exclusive(scope, agentId, async () => {
+    await this.exclusive(scope, agentId, async (held) => {
+      const { bytes } = await this.load(scope, agentId, held).catch(() => ({ bytes: 0 }));
       // `rm` removes links themselves and never what they point at.
       await rm(scope.workspaceDirectory(agentId), { recursive: true, force: true });
+      this.room.note(scope, -bytes);
     });
     this.held.delete(`${scope.tenantId}/${agentId}`);
   }
@@ -175,7 +198,17 @@ export class Workspaces {
     if (grows && (next.bytes > WORKSPACE_LIMITS.totalBytes || next.files > WORKSPACE_LIMITS.files)) {
       throw new AppError("limit_reached", "The workspace is full: 64 MiB or 10,000 files.");
     }
-    await guarded(path, () => root.write(path, bytes, { overwrite: true, mode: 0o600, mkdir: true }));
+    const changedBytes = next.bytes - load.bytes;
+    // What does not grow is never refused: a full tenant must be able to make room.
+    const place = changedBytes > 0 ? await this.room.take(scope, changedBytes) : undefined;
+    let isWritten = false;
+    try {
+      await guarded(path, () => root.write(path, bytes, { overwrite: true, mode: 0o600, mkdir: true }));
+      isWritten = true;
+    } finally {
+      place?.end(isWritten ? changedBytes : 0);
+    }
+    if (place === undefined) this.room.note(scope, changedBytes);
     held.load = next;
   }
 

@@ -88,7 +88,8 @@ function firstStatements(first: {
     },
     {
       sql: `INSERT INTO tenants (id, slug, display_name, status, plan, time_zone, created_at_ms)
-        SELECT ?, ?, ?, 'active', 'free', ?, ? WHERE NOT EXISTS (SELECT 1 FROM tenants)
+        SELECT ?, ?, ?, 'active', coalesce((SELECT plan FROM default_plan), 'unlimited'), ?, ?
+        WHERE NOT EXISTS (SELECT 1 FROM tenants)
         AND NOT EXISTS (SELECT 1 FROM tenant_receipts)`,
       params: [first.tenantId, first.slug, titleOf(first.slug), first.timeZone, first.nowMs],
     },

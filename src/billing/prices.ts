@@ -94,6 +94,19 @@ export class PriceBook {
     return { micros: input, origin };
   }
 
+  /** What a GiB costs a tenant for a month, on a day (`YYYY-MM-DD`), and where that is from; nothing unless an operator set it. */
+  storagePriceOf(tenantId: TenantId, day: string): { micros: number; origin: string } {
+    const row = this.rows.find("storage", { provider: "", name: "" }, tenantId, day);
+    if (row === undefined || row.input === 0) return { micros: 0, origin: "free" };
+    const { input, origin } = this.rows.withMargin(toPrice(row), tenantId, day);
+    return { micros: input, origin };
+  }
+
+  /** Whether storage could cost anybody anything on any day. */
+  hasStoragePrices(): boolean {
+    return this.rows.hasKind("storage");
+  }
+
   /** What a tenant pays on top of prices, in hundredths of a percent. */
   marginOf(tenantId: TenantId, atMs: number): number {
     return this.rows.marginOf(tenantId, dayOf(atMs));

@@ -198,7 +198,9 @@ function injectMethod(deps: ChatMethodDeps): Method {
       };
       const row = newRow(message, null);
       const added = appendRows(call.tenant, transcriptOf(session), [row]);
-      const outcome = await call.tenant.db.write({ appends: [added.append], statements: added.statements });
+      const place = await deps.send.takeRoom(call.tenant, added.append.bytes.length);
+      const batch = { appends: [added.append], statements: added.statements };
+      const outcome = await call.tenant.db.write(batch).finally(() => place.end(0));
       if (!outcome.committed) throw new AppError("conflict", "The message was not stored.");
       const seq = Number(outcome.results[0]?.rows[0]?.["seq"] ?? 0);
       await deps.announcer.message(call.tenant, session, { ...row, seq });

@@ -20,6 +20,12 @@ import { type QueueDeps, RunQueue } from "./runs/run-queue.ts";
 /** What sending needs. */
 export interface SendDeps extends QueueDeps {
   agents: Agents;
+  /** Hold back room for a message; throws `plan_limit`. What was stored is counted where it is stored. */
+  takeRoom(
+    scope: TenantScope,
+    sizeBytes: number,
+    hasFiles: boolean,
+  ): Promise<{ end(changedBytes: number): void }>;
 }
 
 /** A message from a person, a channel or a program. */
@@ -52,7 +58,7 @@ export class SendMessage {
     this.queue = new RunQueue(deps);
   }
 
-  /** Accept a message; resolves after it is on disk. Throws `invalid_request`, `limit_reached`, `idempotency_conflict`. */
+  /** Accept a message; resolves after it is on disk. Throws `invalid_request`, `limit_reached`, `plan_limit`, `idempotency_conflict`. */
   async send(input: SendInput): Promise<SendOutcome> {
     const { scope, parsed, principal } = input;
     if (!reachesAgent(principal, parsed.agentId)) {
@@ -71,8 +77,20 @@ export class SendMessage {
       throw new AppError("invalid_request", `Agent "${parsed.agentId}" no longer exists in configuration`);
     }
     await this.deps.gate.admit(scope, parsed.key, input.channel);
-    await this.deps.marks.mark(scope.tenantId);
-    return this.deps.live.exclusive(scope.tenantId, parsed.key, (lane) => this.accept(input, lane, hash));
+    const place = await this.deps.takeRoom(scope, sizeOf(input), input.attachments.length > 0);
+    try {
+      await this.deps.marks.mark(scope.tenantId);
+      return await this.deps.live.exclusive(scope.tenantId, parsed.key, (lane) =>
+        this.accept(input, lane, hash),
+      );
+    } finally {
+      place.end(0);
+    }
+  }
+
+  /** Hold back room for words that are no input, e.g. put into a conversation by an admin; throws `plan_limit`. */
+  takeRoom(scope: TenantScope, sizeBytes: number): Promise<{ end(changedBytes: number): void }> {
+    return this.deps.takeRoom(scope, sizeBytes, false);
   }
 
   private async accept(input: SendInput, lane: Lane, hash: string): Promise<SendOutcome> {
@@ -145,6 +163,12 @@ export class SendMessage {
   abandonAll(): Promise<void> {
     return this.queue.abandonAll();
   }
+}
+
+/** Bytes that a message takes in the transcript, about. */
+function sizeOf({ message, attachments }: SendInput): number {
+  const files = attachments.reduce((sum, { content }) => sum + content.length, 0);
+  return Buffer.byteLength(message) + files;
 }
 
 function replay(run: RunRow, hash: string): SendOutcome {

@@ -10,7 +10,7 @@ import { type AgentId, isAgentId, isUuid, type SessionId, type TenantId } from "
 import type { Batch, Database, Databases, SqlValue, WriteOutcome } from "../storage/database.ts";
 import { assertTenant } from "./context.ts";
 import type { Tenant } from "./tenant.ts";
-import { entombFolder, type FolderSurvey, surveyFolder } from "./tenant-folder.ts";
+import { entombFolder, type FolderSurvey, measureFolder, surveyFolder } from "./tenant-folder.ts";
 
 /** A tenant's database and folders. */
 export interface TenantScope {
@@ -34,11 +34,20 @@ export interface TenantScope {
 export class TenantDoor {
   private readonly databases: Databases;
   private readonly root: string;
+  private readonly noteAppended: (tenantId: TenantId, sizeBytes: number) => void;
 
-  /** @param root folder that holds `tenants/` */
-  constructor(databases: Databases, root: string) {
+  /**
+   * @param root folder that holds `tenants/`
+   * @param noteAppended told how many bytes a commit added to a tenant's append-only files
+   */
+  constructor(
+    databases: Databases,
+    root: string,
+    noteAppended: (tenantId: TenantId, sizeBytes: number) => void = () => undefined,
+  ) {
     this.databases = databases;
     this.root = root;
+    this.noteAppended = noteAppended;
   }
 
   /** The handle of a tenant. Costs nothing until used; safe to keep as long as the tenant lives. */
@@ -50,7 +59,7 @@ export class TenantDoor {
     return {
       tenantId: tenant.id,
       tenant,
-      db: checked(database, tenant.id),
+      db: checked(database, tenant.id, this.noteAppended),
       directory,
       transcriptFile: (agentId, sessionId) => transcriptFile(agentId, sessionId),
       workspaceDirectory: (agentId) => join(directory, workspaceName(agentId)),
@@ -72,6 +81,11 @@ export class TenantDoor {
   /** Bytes of everything in the tenant's folder; walks it, so never on a hot path. */
   async sizeBytes(tenant: Tenant): Promise<number> {
     return (await surveyFolder(this.folder(tenant))).sizeBytes;
+  }
+
+  /** Bytes of everything in the tenant's folder but its database; walks it, so never on a hot path. Opens nothing. */
+  async fileSizeBytes(tenant: Pick<Tenant, "id">): Promise<number> {
+    return measureFolder(this.folder(tenant), (name) => name.startsWith("tenant.db"));
   }
 
   /** What is in the tenant's folder, for a receipt. */
@@ -110,8 +124,8 @@ export class TenantDoor {
   }
 
   /** Bytes of the tenant's database file; 0 when it was never used. */
-  async databaseSizeBytes(tenant: Tenant): Promise<number> {
-    const file = join(this.root, "tenants", tenant.id, "tenant.db");
+  async databaseSizeBytes(tenant: Pick<Tenant, "id">): Promise<number> {
+    const file = join(this.folder(tenant), "tenant.db");
     return stat(file).then(
       (found) => found.size,
       () => 0,
@@ -119,7 +133,11 @@ export class TenantDoor {
   }
 }
 
-function checked(database: Database, tenantId: TenantId): Database {
+function checked(
+  database: Database,
+  tenantId: TenantId,
+  noteAppended: (tenantId: TenantId, sizeBytes: number) => void,
+): Database {
   return {
     find<Row>(sql: string, params?: readonly SqlValue[]): Promise<Row | undefined> {
       assertTenant(tenantId);
@@ -129,9 +147,18 @@ function checked(database: Database, tenantId: TenantId): Database {
       assertTenant(tenantId);
       return database.list<Row>(sql, params);
     },
+    report<Row>(sql: string, params?: readonly SqlValue[]): Promise<Row[]> {
+      assertTenant(tenantId);
+      return database.report<Row>(sql, params);
+    },
     write(batch: Batch): Promise<WriteOutcome> {
       assertTenant(tenantId);
-      return database.write(batch);
+      const sizeBytes = (batch.appends ?? []).reduce((sum, { bytes }) => sum + bytes.length, 0);
+      if (sizeBytes === 0) return database.write(batch);
+      return database.write(batch).then((outcome) => {
+        if (outcome.committed) noteAppended(tenantId, sizeBytes);
+        return outcome;
+      });
     },
   };
 }

@@ -35,6 +35,20 @@ export async function surveyFolder(path: string): Promise<FolderSurvey> {
   return { ...survey, sha256: hash.digest("hex") };
 }
 
+/** Bytes of every file below; links are not followed, names at the top that `isLeftOut` names are passed over. */
+export async function measureFolder(path: string, isLeftOut: (name: string) => boolean): Promise<number> {
+  const visit = async (folder: string, isTop: boolean): Promise<number> => {
+    let sum = 0;
+    for (const entry of await entriesOf(folder)) {
+      if (isTop && isLeftOut(entry.name)) continue;
+      const name = join(folder, entry.name);
+      sum += entry.isDirectory() ? await visit(name, false) : await sizeOf(name);
+    }
+    return sum;
+  };
+  return visit(path, true);
+}
+
 /**
  * Remove a folder and leave an empty file in its place: nothing can be made below a file, by no late write of no process.
  * Repeatable; whatever a crash left is finished.

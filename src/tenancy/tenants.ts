@@ -34,6 +34,9 @@ export interface TenantChange {
   timeZone?: string | undefined;
 }
 
+/** The plan before any configuration said otherwise. */
+const NO_LIMITS = "unlimited";
+
 /** How long a deletion can be taken back. */
 export const UNDO_MS = 7 * 24 * 3600 * 1000;
 /** Longest grace of a suspension. */
@@ -132,7 +135,7 @@ export class Tenants {
       displayName: checkDisplayName(input.displayName ?? input.slug),
       hosts: (input.hosts ?? []).map(checkHost),
       status: "active",
-      plan: input.plan ?? "free",
+      plan: input.plan ?? (await this.defaultPlan()),
       timeZone: checkTimeZone(input.timeZone ?? "UTC"),
       createdAtMs: this.clock.nowMs(),
       readOnlyUntilMs: null,
@@ -318,6 +321,12 @@ export class Tenants {
     });
     if (!outcome.committed) throw new AppError("conflict", turn.refusal);
     return this.getById(id);
+  }
+
+  /** The plan of tenants that nobody puts on one, as the running configuration has it. */
+  private async defaultPlan(): Promise<string> {
+    const row = await this.control.find<{ plan: string }>("SELECT plan FROM default_plan");
+    return row?.plan ?? NO_LIMITS;
   }
 
   private acts(

@@ -94,11 +94,11 @@ export async function readDrill(
   const from = `${source.from} WHERE ${[...source.conditions, ...where.conditions].join(" AND ")}`;
   const params = [window.slotsJson, ...source.params, ...where.params];
   const { key, name, order } = KEYS[groupBy];
-  const rows = await scope.db.list<GroupRow>(
+  const rows = await scope.db.report<GroupRow>(
     `SELECT ${key} AS key, ${name} AS name, ${source.sums} ${from} GROUP BY 1 ORDER BY ${order} LIMIT ${MOST_ROWS}`,
     params,
   );
-  const all = await scope.db.find<SumRow & { groups: number }>(
+  const [all] = await scope.db.report<SumRow & { groups: number }>(
     `SELECT count(DISTINCT ${key}) AS groups, ${source.sums} ${from}`,
     params,
   );
@@ -124,7 +124,7 @@ function quarterSource(): Source {
 
 function eventSource(window: UsageWindow): Source {
   const calls =
-    "coalesce(sum(u.kind = 'model'), 0) AS calls, coalesce(sum(u.kind = 'tool'), 0) AS tool_calls";
+    "coalesce(sum(u.kind = 'model'), 0) AS calls, coalesce(sum(u.kind = 'tool' AND u.channel <> 'storage'), 0) AS tool_calls";
   return {
     from: FROM_EVENTS,
     conditions: ["u.day BETWEEN ? AND ?"],
