@@ -32,6 +32,9 @@ export const usageExportSchema = z
   ])
   .optional();
 
+/** Where warnings of all tenants go. */
+export const alertHookSchema = z.strictObject({ url: ADDRESS, secret: SECRET }).optional();
+
 /** Stripe Checkout. */
 export const stripeSchema = z
   .strictObject({ secretKey: SECRET, webhookSecret: SECRET, apiBase: ADDRESS.optional() })

@@ -40,6 +40,7 @@ export function loadConfig(sources: ConfigSources): LoadedConfig {
       providers: resolveKeys(config.providers, sources.env),
       signInProviders: resolveSecrets(config.signInProviders, sources.env),
       usageExport: resolveAt("billing.export", config.usageExport, sources.env),
+      alertHook: resolveAt("billing.alertHook", config.alertHook, sources.env),
       stripe: resolveAt("payments.stripe", config.stripe, sources.env),
       alipay: resolveAt("payments.alipay", config.alipay, sources.env),
     },

@@ -5,7 +5,7 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
-import { alipaySchema, stripeSchema, usageExportSchema } from "./billing-schema.ts";
+import { alertHookSchema, alipaySchema, stripeSchema, usageExportSchema } from "./billing-schema.ts";
 import { PLAN_ID, planSchema } from "./plan-schema.ts";
 
 /** One setting. */
@@ -188,6 +188,12 @@ export const OPTIONS = {
     schema: usageExportSchema,
     isSecret: true,
     doc: "Where the usage of all tenants is sent: {kind: 'webhook', url, secret} as CloudEvents with Standard Webhooks signatures (`secret` is whsec_ and base64), or {kind: 'stripe', apiKey, meter, customers} as Stripe meter events; see docs/billing.md. Secrets are written like a model's `apiKey`. Tenants may set up webhooks of their own besides.",
+  }),
+  alertHook: option({
+    path: "billing.alertHook",
+    schema: alertHookSchema,
+    isSecret: true,
+    doc: "Where warnings of all tenants are sent, e.g. a service that writes mail: {url, secret}, as CloudEvents with Standard Webhooks signatures (`secret` is whsec_ and base64, written like a model's `apiKey`). Each names the tenant, its plan, and addresses and languages of its owners and admins; see docs/billing.md.",
   }),
   stripe: option({
     path: "payments.stripe",

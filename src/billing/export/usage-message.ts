@@ -11,7 +11,7 @@ export interface UsageCloudEvent {
   /** Unique within `source`, and the same whenever the event is sent again. */
   id: string;
   source: string;
-  type: "creel.usage.model.v1" | "creel.usage.tool.v1";
+  type: "creel.usage.model.v1" | "creel.usage.tool.v1" | "creel.usage.storage.v1";
   subject: string;
   time: string;
   datacontenttype: "application/json";
@@ -46,6 +46,8 @@ interface EventRow {
   provider: string;
   model: string;
   tool_name: string;
+  /** Of a day of storage the number of bytes. */
+  call_id: string;
   input_tokens: number;
   output_tokens: number;
   cache_read_tokens: number;
@@ -87,11 +89,12 @@ export async function readMessage(
 }
 
 function toCloudEvent(tenantId: TenantId, row: EventRow, currency: string): UsageCloudEvent {
+  const isStorage = row.channel === "storage";
   return {
     specversion: "1.0",
     id: `${tenantId}.${row.seq}`,
     source: `urn:creel:tenant:${tenantId}`,
-    type: `creel.usage.${row.kind}.v1`,
+    type: isStorage ? "creel.usage.storage.v1" : `creel.usage.${row.kind}.v1`,
     subject: row.run_id,
     time: new Date(row.at_ms).toISOString(),
     datacontenttype: "application/json",
@@ -106,6 +109,7 @@ function toCloudEvent(tenantId: TenantId, row: EventRow, currency: string): Usag
       costMicros: row.cost_micros,
       chargedMicros: row.key_owner === "tenant" ? 0 : row.cost_micros - row.overrun_micros,
       ...{ priceVersion: row.price_origin, keyOwner: row.key_owner },
+      ...(isStorage ? { sizeBytes: Number(row.call_id) } : {}),
     },
   };
 }

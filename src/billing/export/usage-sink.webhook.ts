@@ -1,17 +1,22 @@
 /**
- * Usage over a signed webhook. Owns: the request (CloudEvents JSON batch, Standard Webhooks headers) and reading its
+ * Usage and warnings over a signed webhook. Owns: the request (CloudEvents JSON batch, Standard Webhooks headers) and reading its
  * answer. Refuses to know: where addresses and secrets are kept. The secret is `whsec_` and base64 of 24 to 64 bytes.
  */
 import { randomBytes } from "node:crypto";
 import type { Clock } from "../../kernel/clock.ts";
 import { AppError } from "../../kernel/errors.ts";
-import type { UsageMessage } from "./usage-message.ts";
 import type { Delivery, UsageSink } from "./usage-sink.ts";
 
 /** Where to, signed with what. */
 export interface WebhookTarget {
   url: string;
   secret: string;
+}
+
+/** CloudEvents that are sent as one; `id` is the same whenever they are sent again. */
+export interface WebhookMessage {
+  id: string;
+  events: readonly object[];
 }
 
 const SECRET = /^whsec_[A-Za-z0-9+/]{32,88}={0,2}$/;
@@ -40,7 +45,7 @@ export class WebhookSink implements UsageSink {
     this.clock = clock;
   }
 
-  async deliver(message: UsageMessage): Promise<Delivery> {
+  async deliver(message: WebhookMessage): Promise<Delivery> {
     const { Webhook } = await import("standardwebhooks");
     const body = JSON.stringify(message.events);
     const at = new Date(this.clock.nowMs());

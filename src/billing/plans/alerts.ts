@@ -28,8 +28,8 @@ export interface Alert {
   atMs: number;
 }
 
-/** Hands an alert on, e.g. as mail or to an address of the tenant's; what it throws is logged. */
-export type AlertHook = (scope: TenantScope, alert: Alert) => Promise<void>;
+/** An alert before it is stored; `resetAtMs` is when its budget begins anew, null for never. */
+export type AlertDraft = Omit<Alert, "id"> & { resetAtMs: number | null };
 
 /** What alerts need. */
 export interface AlertsDeps {
@@ -37,7 +37,8 @@ export interface AlertsDeps {
   hub: EventHub;
   clock: Clock;
   log: Log;
-  hooks?: readonly AlertHook[];
+  /** Puts an alert on its way out of the house; on disk when it resolves, and once however often it is called. */
+  leave?: (scope: TenantScope, alert: AlertDraft) => Promise<void>;
 }
 
 /** From usage to the look: the commit that stores the usage comes in between, and bursts become one look. */
@@ -76,7 +77,7 @@ export class Alerts {
         if (alert !== undefined) made.push(alert);
       }
     }
-    for (const alert of made) await this.tell(scope, alert);
+    for (const alert of made) this.tell(scope, alert);
     return made;
   }
 
@@ -107,6 +108,9 @@ export class Alerts {
     if (known !== undefined) return undefined;
     const atMs = this.deps.clock.nowMs();
     const alert = { id: newId(), level, scope: limited.scope, scopeId: limited.scopeId, period };
+    const resetAtMs = period === "total" ? null : this.deps.spending.month(scope).endMs;
+    // ORDER: on its way before it counts as told; what a crash leaves between the two is noticed again, under the same id.
+    await this.deps.leave?.(scope, { ...alert, limitMicros, spentMicros, atMs, resetAtMs });
     const outcome = await scope.db.write({
       statements: [
         {
@@ -123,16 +127,11 @@ export class Alerts {
     return outcome.committed ? { ...alert, limitMicros, spentMicros, atMs } : undefined;
   }
 
-  private async tell(scope: TenantScope, alert: Alert): Promise<void> {
+  private tell(scope: TenantScope, alert: Alert): void {
     this.deps.hub.publish(scope.tenantId, {
       event: "billing.alert",
       payload: { kind: "budget", ...alert },
       delivery: "admin",
     });
-    for (const hook of this.deps.hooks ?? []) {
-      await hook(scope, alert).catch((thrown: unknown) =>
-        this.deps.log.warn({ err: thrown, tenantId: scope.tenantId }, "an alert could not be handed on"),
-      );
-    }
   }
 }

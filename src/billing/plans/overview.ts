@@ -3,6 +3,8 @@
  * used is counted (handed in).
  */
 import type { TenantScope } from "../../tenancy/scoped.ts";
+import { LEAST_TOP_UP, MOST_TOP_UP, type Payments } from "../payments/payments.ts";
+import { storageLevel } from "../storage/storage-alerts.ts";
 import type { Alerts } from "./alerts.ts";
 import type { Spending } from "./spending.ts";
 import type { TenantPlans } from "./tenant-plans.ts";
@@ -19,6 +21,7 @@ export interface OverviewDeps {
   plans: TenantPlans;
   spending: Spending;
   alerts: Alerts;
+  payments: Pick<Payments, "listProviders">;
   usedOf(scope: TenantScope): Promise<Used>;
 }
 
@@ -27,10 +30,11 @@ export async function readOverview(deps: OverviewDeps, scope: TenantScope) {
   const { plan, untilMs, breaker } = await deps.plans.of(scope.tenantId);
   const { terms } = plan;
   const month = deps.spending.month(scope);
-  const [funds, used, alerts] = await Promise.all([
+  const [funds, used, alerts, providers] = await Promise.all([
     deps.spending.funds(scope),
     deps.usedOf(scope),
     deps.alerts.list(scope),
+    deps.payments.listProviders(scope),
   ]);
   return {
     plan: { id: plan.id, version: plan.version, name: terms.name, until: untilMs },
@@ -40,8 +44,13 @@ export async function readOverview(deps: OverviewDeps, scope: TenantScope) {
     limits: {
       seats: { used: used.seats, limit: terms.seats },
       agents: { used: used.agents, limit: terms.agents },
-      storageBytes: { used: used.storageBytes, limit: terms.storageBytes },
-      channels: { used: 0, limit: terms.channels },
+      storageBytes: {
+        ...{ used: used.storageBytes, limit: terms.storageBytes },
+        /** 80 or 95 where so many hundredths are used, else null. */
+        level: terms.storageBytes === null ? null : storageLevel(used.storageBytes, terms.storageBytes),
+      },
+      // There are no channels yet, so none are used.
+      channels: { limit: terms.channels },
       requestsPerMinute: terms.requestsPerMinute,
       concurrentTurns: terms.concurrentTurns,
       tokensPerMinute: terms.tokensPerMinute,
@@ -50,5 +59,6 @@ export async function readOverview(deps: OverviewDeps, scope: TenantScope) {
     },
     alerts,
     breaker,
+    topUp: { providers, minMicros: LEAST_TOP_UP, maxMicros: MOST_TOP_UP },
   };
 }

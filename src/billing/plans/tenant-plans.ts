@@ -35,11 +35,17 @@ export interface TenantPlansDeps {
   book: PlanBook;
   /** Plan of tenants that are on none. */
   defaultPlan: string;
+  /** What becomes durable with the stopping of a tenant's turns. */
+  alsoOnStop?: (tenantId: TenantId, reason: string, sinceMs: number) => readonly Statement[];
 }
 
 const FRESH_MS = 5_000;
 const MOST_KEPT = 10_000;
 const MOST_PINS = 100;
+
+/** The plan that holds for a row of `tenants`; parameters: now, the plan of those that are on none. */
+const LABEL = `coalesce((SELECT p.plan FROM tenant_plans p WHERE p.tenant_id = tenants.id AND p.from_ms <= ?
+  ORDER BY p.from_ms DESC LIMIT 1), ?)`;
 
 interface Kept {
   standing: Standing;
@@ -69,15 +75,25 @@ export class TenantPlans {
     this.fallback = fallback;
   }
 
-  /** Let those who decide inside a commit know the plan of tenants that are on none. */
+  /**
+   * Let those who decide inside a commit know the plan of tenants that are on none, and let every tenant's row name the
+   * plan that holds for it. A label of an operator's own, which names no plan, stays.
+   */
   async begin(): Promise<void> {
     const { id, terms } = this.fallback;
+    const known = JSON.stringify((await this.deps.book.list()).map((plan) => plan.id));
+    const nowMs = this.deps.clock.nowMs();
     await this.deps.control.write({
       statements: [
         {
           sql: `INSERT INTO default_plan (one, plan, terms) VALUES (1, ?, ?)
             ON CONFLICT DO UPDATE SET plan = excluded.plan, terms = excluded.terms`,
           params: [id, JSON.stringify(terms)],
+        },
+        {
+          sql: `UPDATE tenants SET plan = ${LABEL} WHERE plan <> ${LABEL} AND (plan IN (SELECT value FROM json_each(?))
+            OR EXISTS (SELECT 1 FROM tenant_plans p WHERE p.tenant_id = tenants.id AND p.from_ms <= ?))`,
+          params: [nowMs, id, nowMs, id, known, nowMs],
         },
       ],
     });
@@ -162,13 +178,16 @@ export class TenantPlans {
 
   /** Let no turn of the tenant begin until `resume`. The first reason stands. */
   async stop(tenantId: TenantId, reason: string): Promise<boolean> {
+    const sinceMs = this.deps.clock.nowMs();
+    const words = reason.slice(0, 500);
     const outcome = await this.deps.control.write({
       statements: [
         {
           sql: "INSERT INTO tenant_breakers (tenant_id, reason, since_ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-          params: [tenantId, reason.slice(0, 500), this.deps.clock.nowMs()],
+          params: [tenantId, words, sinceMs],
           expect: 1,
         },
+        ...(this.deps.alsoOnStop?.(tenantId, words, sinceMs) ?? []),
       ],
     });
     this.forget(tenantId);
@@ -200,6 +219,7 @@ export class TenantPlans {
       "SELECT reason, since_ms FROM tenant_breakers WHERE tenant_id = ?",
       [tenantId],
     );
+    if (current !== undefined) await this.label(tenantId, current.plan);
     const standing: Standing = {
       plan: current === undefined ? this.fallback : planOf(current),
       untilMs: next?.from_ms ?? null,
@@ -208,6 +228,17 @@ export class TenantPlans {
     // ORDER: only what was asked for last is kept; a change in between has taken our place out.
     if (this.asked.has(tenantId)) this.keep(tenantId, { standing, readAtMs });
     return standing;
+  }
+
+  /** A plan set for a later day has begun: the tenant's own row says so from now on. */
+  private async label(tenantId: TenantId, plan: string): Promise<void> {
+    const row = await this.deps.control.find<{ plan: string }>("SELECT plan FROM tenants WHERE id = ?", [
+      tenantId,
+    ]);
+    if (row === undefined || row.plan === plan) return;
+    await this.deps.control.write({
+      statements: [{ sql: "UPDATE tenants SET plan = ? WHERE id = ?", params: [plan, tenantId] }],
+    });
   }
 
   private keep(tenantId: TenantId, kept: Kept): void {
