@@ -75,6 +75,7 @@ export async function makeApp(options: AppOptions): Promise<App> {
     ...{ ...ground, auditLog: ground.audit.log, clock, log, prepareTenant },
     prices: assistant.prices,
     priceStore: assistant.priceStore,
+    spending: assistant.spending,
     settle: (scope) => settleTenant(ground, assistant, scope),
     foldControl: () => ground.databases.release(join(config.stateDir, "control.db")),
   });
@@ -117,6 +118,7 @@ function makeGateway(
   admin: Admin,
   invoicing: Invoicing,
 ): Gateway {
+  const overview = { ...assistant.overview, payments: invoicing.payments };
   const gateway: Gateway = new Gateway({
     config: options.config,
     clock,
@@ -130,8 +132,8 @@ function makeGateway(
     hub: ground.hub,
     metricsToken: ground.metricsToken,
     uiDirectory: options.uiDirectory === undefined ? UI : options.uiDirectory,
-    registry: new MethodRegistry(makeMethods(clock, ground, assistant, chat, () => gateway.rooms)),
-    routes: [...makeRoutes(clock, ground, assistant, chat), ...admin.routes, ...invoicing.routes],
+    registry: new MethodRegistry(makeMethods(clock, ground, assistant, chat, overview, () => gateway.rooms)),
+    routes: [...makeRoutes(clock, ground, assistant, chat, overview), ...admin.routes, ...invoicing.routes],
     terms: {
       peek: (tenantId) => ground.plans.peek(tenantId)?.plan.terms,
       of: async (tenantId) => (await ground.plans.of(tenantId)).plan.terms,
@@ -153,6 +155,7 @@ async function listen(
 ): Promise<string> {
   // ORDER: before anything can be charged: no price is guessed.
   await assistant.priceStore.start();
+  await ground.storage.counts.start();
   // ORDER: open runs are back in their lanes before anybody can send into the same sessions.
   for (const tenantId of await chat.marks.unscopedList()) {
     const tenant = await ground.tenants.findById(tenantId);
@@ -218,6 +221,7 @@ async function close(
   assistant.alerts.close();
   assistant.priceStore.close();
   await assistant.rollup.close();
+  await ground.storage.close();
   await ground.audit.close();
   await ground.databases.close();
 }

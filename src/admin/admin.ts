@@ -5,6 +5,7 @@
 import type { AuditLog } from "../audit/log.ts";
 import type { Auth } from "../auth/auth.ts";
 import type { PlanBook } from "../billing/plans/plan-book.ts";
+import type { Spending } from "../billing/plans/spending.ts";
 import type { TenantPlans } from "../billing/plans/tenant-plans.ts";
 import type { PriceBook } from "../billing/prices.ts";
 import type { PriceStore } from "../billing/pricing/price-store.ts";
@@ -20,6 +21,7 @@ import type { Vault } from "../tenancy/vault.ts";
 import { LifecycleSweep } from "./lifecycle-sweep.ts";
 import { makeOperatorPlanRoutes } from "./money/plan-routes.ts";
 import { makeOperatorPriceRoutes } from "./money/price-routes.ts";
+import { makeTenantMoneyRoutes } from "./money/tenant-money-routes.ts";
 import { makeOperatorRoutes } from "./operator-routes.ts";
 import { TenantPurge, type TenantPurgeDeps } from "./purge/tenant-purge.ts";
 import { TenantDirectory } from "./tenant-directory.ts";
@@ -41,6 +43,7 @@ export interface AdminOptions {
   plans: TenantPlans;
   prices: PriceBook;
   priceStore: PriceStore;
+  spending: Spending;
   /** Make the folders and the first agent of a new tenant. */
   prepareTenant(tenant: Tenant): Promise<void>;
   /** See TenantPurgeDeps. */
@@ -80,7 +83,11 @@ export function makeAdmin(options: AdminOptions): Admin {
   const gauge = options.gauge ?? new TenantGauge({ door, clock, log });
   const directory = new TenantDirectory({ control, gauge, breakGlass });
   const sweep = new LifecycleSweep({ purge, breakGlass, clock, log });
-  const { planBook: book, plans, prices, priceStore: store } = options;
+  const { planBook: book, plans, prices, priceStore: store, spending } = options;
+  const scopeOf = async (id: TenantId) => {
+    const tenant = await tenants.findById(id);
+    return tenant === undefined || tenant.status === "deleting" ? undefined : door.scope(tenant);
+  };
   const lives = makeOperatorRoutes({
     ...{ control, tenants, directory, breakGlass, auditLog, clock },
     prepareTenant: options.prepareTenant,
@@ -97,7 +104,8 @@ export function makeAdmin(options: AdminOptions): Admin {
   const routes = [
     ...lives,
     ...makeOperatorPlanRoutes({ control, tenants, book, plans, clock }),
-    ...makeOperatorPriceRoutes({ control, plans, prices, store, clock }),
+    ...makeOperatorPriceRoutes({ control, tenants, prices, store, clock, scopeOf }),
+    ...makeTenantMoneyRoutes({ control, tenants, plans, spending, store, clock, scopeOf }),
   ];
   let leave = () => {};
   return {

@@ -12,6 +12,7 @@ import type { Clock } from "../kernel/clock.ts";
 import type { Log } from "../kernel/log.ts";
 import type { TenantScope } from "../tenancy/scoped.ts";
 import type { Ground } from "./ground.ts";
+import { leaveAlert } from "./notices.ts";
 
 /** What follows a tenant's spending, and the two ears of the meter. */
 export function makeAllowances(
@@ -22,13 +23,16 @@ export function makeAllowances(
 ) {
   const { plans, hub } = ground;
   const spending = new Spending({ clock, plans, budgets: parts.budgets });
-  const alerts = new Alerts({ spending, hub, clock, log });
+  const alerts = new Alerts({ spending, hub, clock, log, leave: leaveAlert(ground) });
   const pace = new TokenPace(clock);
   return {
     spending,
     alerts,
     pace,
-    overview: { plans, spending, alerts, usedOf: usedOf(ground, parts.agents) } satisfies OverviewDeps,
+    overview: { plans, spending, alerts, usedOf: usedOf(ground, parts.agents) } satisfies Omit<
+      OverviewDeps,
+      "payments"
+    >,
     noteChange: (scope: TenantScope) => {
       parts.rollup.note(scope);
       alerts.note(scope);
@@ -41,7 +45,7 @@ export function makeAllowances(
 }
 
 /** How much of what plans count a tenant has. */
-function usedOf({ control, gauge }: Ground, agents: Agents): OverviewDeps["usedOf"] {
+function usedOf({ control, storage }: Ground, agents: Agents): OverviewDeps["usedOf"] {
   return async (scope) => {
     const people = await control.find<{ count: number }>(
       `SELECT count(*) AS count FROM members m JOIN users u ON u.id = m.user_id
@@ -49,8 +53,11 @@ function usedOf({ control, gauge }: Ground, agents: Agents): OverviewDeps["usedO
       [scope.tenantId],
     );
     const { length } = await agents.list(scope);
-    const { storageBytes } = await gauge.read(scope.tenant);
-    return { seats: people?.count ?? 0, agents: length, storageBytes };
+    return {
+      seats: people?.count ?? 0,
+      agents: length,
+      storageBytes: await storage.counts.read(scope.tenantId),
+    };
   };
 }
 

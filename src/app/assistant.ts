@@ -40,7 +40,7 @@ export type Assistant = ReturnType<typeof makeAssistant>;
 /** Floor 5: conversations, agents, models, tools, usage. */
 export function makeAssistant(config: Config, clock: Clock, log: Log, ground: Ground) {
   const sessions = new Sessions(clock);
-  const workspaces = new Workspaces();
+  const workspaces = new Workspaces(ground.storage.room);
   const memories = new Memories(workspaces, clock);
   const agents = new Agents(workspaces, clock, agentPlaces(ground));
   const own = new OwnProviders(ground.vault, clock);

@@ -44,6 +44,8 @@ export function makeChat(config: Config, clock: Clock, log: Log, ground: Ground,
     clock,
     gate,
     mayGoOn,
+    takeRoom: (scope, sizeBytes, hasFiles) =>
+      ground.storage.limits.hold(scope, sizeBytes, hasFiles ? "files" : "words"),
   });
   const guard = new WorkGuard({ live, queue: send.queue, log, mayGoOn });
   feed.subscribe((change) => guard.review(change));

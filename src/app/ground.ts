@@ -8,6 +8,7 @@ import { watchOutbox } from "../audit/recording/mover.ts";
 import { recordTenantAct } from "../audit/tenant-acts.ts";
 import { makeAuth } from "../auth/auth.ts";
 import { watchAccess } from "../auth/guard/access-feed.ts";
+import { AlertOutbox } from "../billing/notices/alert-outbox.ts";
 import { PlanBook } from "../billing/plans/plan-book.ts";
 import { TenantPlans } from "../billing/plans/tenant-plans.ts";
 import type { Config } from "../config/options.ts";
@@ -20,6 +21,8 @@ import { TenantDoor } from "../tenancy/scoped.ts";
 import type { Tenant } from "../tenancy/tenant.ts";
 import { Tenants } from "../tenancy/tenants.ts";
 import { loadMasterKey, loadToken, Vault } from "../tenancy/vault.ts";
+import { leaveStop } from "./notices.ts";
+import { makeStorage, type Storage } from "./storage.ts";
 
 const MIGRATIONS = join(import.meta.dirname, "..", "..", "migrations");
 const VERIFIER = join(import.meta.dirname, "..", "audit", "verify-audit.mjs");
@@ -43,10 +46,15 @@ export async function makeGround(
   const recorded = watchOutbox(stored, () => audit.mover.nudge());
   const control = watchAccess(recorded, () => auth.feed.refresh(0));
   const tenants = new Tenants(control, clock, recordTenantAct);
-  const door = new TenantDoor(databases, config.stateDir);
+  const door = new TenantDoor(databases, config.stateDir, (id, bytes) => storage.counts.note(id, bytes));
   const hub = new EventHub();
   const planBook = new PlanBook({ control, clock, configured: config.plans });
-  const plans = new TenantPlans({ control, clock, book: planBook, defaultPlan: config.defaultPlan });
+  const { defaultPlan } = config;
+  const outbox = new AlertOutbox({ control, hasOperator: config.alertHook !== undefined });
+  const plans = new TenantPlans({
+    ...{ control, clock, book: planBook, defaultPlan, alsoOnStop: leaveStop(outbox) },
+  });
+  const storage: Storage = makeStorage({ control, door, plans, hub, outbox, clock, log });
   const { publicUrl, selfService } = config;
   const issuerOf = (provider: string) => config.signInProviders[provider]?.issuer;
   const people = { publicUrl, selfService, issuerOf, prepareTenant };
@@ -72,6 +80,8 @@ export async function makeGround(
     gauge: new TenantGauge({ door, clock, log }),
     planBook,
     plans,
+    outbox,
+    storage,
     metricsToken: await loadToken(join(config.stateDir, "metrics-token")),
   };
 }

@@ -5,7 +5,8 @@ import { makeExportRoutes } from "../billing/export/routes.ts";
 import { UsageExports } from "../billing/export/usage-exports.ts";
 import { StripeMeterSink } from "../billing/export/usage-sink.stripe.ts";
 import type { UsageSink } from "../billing/export/usage-sink.ts";
-import { WebhookSink } from "../billing/export/usage-sink.webhook.ts";
+import { WebhookSink, type WebhookTarget } from "../billing/export/usage-sink.webhook.ts";
+import { LedgerSealer } from "../billing/ledger/chain/sealer.ts";
 import { Ledger } from "../billing/ledger/ledger.ts";
 import { Codes } from "../billing/payments/codes.ts";
 import { CreditExpiry } from "../billing/payments/credit-expiry.ts";
@@ -17,9 +18,11 @@ import { makePaymentRoutes } from "../billing/payments/routes.ts";
 import { OpenAiUsage } from "../billing/reconcile/provider-usage.openai.ts";
 import type { ProviderUsage } from "../billing/reconcile/provider-usage.ts";
 import { Reconciler } from "../billing/reconcile/reconciler.ts";
+import { makeReconciliationRoutes } from "../billing/reconcile/routes.ts";
 import { StatementCloser } from "../billing/statements/closer.ts";
 import { makeStatementRoutes } from "../billing/statements/routes.ts";
 import { Statements } from "../billing/statements/statements.ts";
+import { StorageCharges } from "../billing/storage/storage-charges.ts";
 import type { Config } from "../config/options.ts";
 import type { Clock } from "../kernel/clock.ts";
 import type { Egress, EgressPolicy } from "../kernel/egress.ts";
@@ -30,6 +33,7 @@ import type { Route } from "../protocol/routes.ts";
 import type { TenantScope } from "../tenancy/scoped.ts";
 import type { Assistant } from "./assistant.ts";
 import type { Ground } from "./ground.ts";
+import { makeCourier } from "./notices.ts";
 
 /** The parts, put together. */
 export type Invoicing = ReturnType<typeof makeInvoicing>;
@@ -49,13 +53,21 @@ export function makeInvoicing(config: Config, clock: Clock, log: Log, ground: Gr
     const tenant = await ground.tenants.findById(tenantId);
     return tenant === undefined || tenant.status === "deleting" ? undefined : ground.door.scope(tenant);
   };
-  const shared = { control, clock, log, scopeOf, currencyOf };
+  const onRecorded = (scope: TenantScope) => ground.audit.heads.note(scope);
+  const shared = { control, clock, log, scopeOf, currencyOf, onRecorded };
   const statements = new Statements({ clock, currencyOf });
   const exports = new UsageExports({ control, vault: ground.vault, clock, checkUrl: urlCheck(ground) });
+  const sinkOf = (target: WebhookTarget) => new WebhookSink(target, ground.egress.fetchFor(OUTBOUND), clock);
   const exporter = new UsageExporter({
     ...{ ...shared, exports, platform: platformSink(config, clock, ground) },
-    sinkOf: (target) => new WebhookSink(target, ground.egress.fetchFor(OUTBOUND), clock),
+    sinkOf,
   });
+  const courier = makeCourier(ground, {
+    ...{ clock, log, scopeOf, sinkOf, operator: alertSink(config, clock, ground) },
+    findTarget: (scope) => exports.findTarget(scope),
+  });
+  const { prices, noteChange } = assistant;
+  const charges = new StorageCharges({ ...shared, prices, noteChange });
   const ledger = new Ledger(clock);
   const expiry = new CreditExpiry({ ...shared, ledger });
   const payments = new Payments({ ...shared, ledger, providers: paymentProviders(config, clock, ground) });
@@ -67,12 +79,29 @@ export function makeInvoicing(config: Config, clock: Clock, log: Log, ground: Gr
     ...makeExportRoutes({ exports }),
     ...makePaymentRoutes({
       ...{ payments, codes, ledger, expiry, auditLog: ground.audit.log, clock, publicUrl, scopeOf },
+      onRecorded,
     }),
   ];
-  const reconciler = new Reconciler({ ...shared, providers: usageEndpoints(config, ground.egress) });
-  const timed = [new StatementCloser({ ...shared, statements }), exporter, expiry, reconciler];
+  const endpoints = usageEndpoints(config, ground.egress);
+  const reconciler = new Reconciler({ ...shared, providers: endpoints });
+  routes.push(
+    ...makeReconciliationRoutes({
+      ...{ control, reconciler, providers: Object.keys(endpoints), auditLog: ground.audit.log, clock },
+    }),
+  );
+  const sealer = new LedgerSealer(shared);
+  const timed = [
+    new StatementCloser({ ...shared, statements }),
+    exporter,
+    expiry,
+    reconciler,
+    sealer,
+    courier,
+    charges,
+  ];
   return {
     routes,
+    payments,
     reconciler,
     start: () => {
       for (const one of timed) one.start();
@@ -121,6 +150,13 @@ function platformSink({ usageExport }: Config, clock: Clock, ground: Ground): Us
   return new StripeMeterSink(settings, operatorFetch(ground, settings.apiBase));
 }
 
+/** Where the operator is told of warnings. */
+function alertSink({ alertHook }: Config, clock: Clock, ground: Ground): WebhookSink | null {
+  if (alertHook === undefined) return null;
+  const { url, secret } = alertHook;
+  return new WebhookSink({ url, secret: String(secret) }, operatorFetch(ground, url), clock);
+}
+
 function paymentProviders({ stripe, alipay }: Config, clock: Clock, ground: Ground): PaymentProvider[] {
   const providers: PaymentProvider[] = [];
   if (stripe !== undefined) {
@@ -135,12 +171,18 @@ function paymentProviders({ stripe, alipay }: Config, clock: Clock, ground: Grou
   return providers;
 }
 
-/** SECURITY: names of people come from the tenant's own members; whoever left keeps only an id. */
+/** SECURITY: names of people come from the tenant's own members and tokens; whoever left keeps only an id. */
 function nameReader(ground: Ground, assistant: Assistant): NameReader {
   return async (scope, group) => {
     if (group === "user") {
-      const members = await ground.auth.members.list(scope.tenantId);
-      return new Map(members.map((member) => [member.userId, member.displayName]));
+      const { members, tokens } = ground.auth;
+      // A token without a person acts as an identity of its own, which has the token's id.
+      const known = (await tokens.list(scope.tenantId)).map((token): [string, string] => [
+        token.id,
+        token.name,
+      ]);
+      const people = await members.list(scope.tenantId);
+      return new Map([...known, ...people.map((one): [string, string] => [one.userId, one.displayName])]);
     }
     if (group !== "agent") return new Map();
     const agents = await assistant.agents.list(scope);

@@ -9,6 +9,7 @@ import { makeAuditMethods } from "../audit/methods.ts";
 import { type Auth, makeAuth } from "../auth/auth.ts";
 import { makeLedgerMethods, makeLedgerRoutes } from "../billing/ledger/surface.ts";
 import { makeBillingMethods } from "../billing/methods.ts";
+import type { OverviewDeps } from "../billing/plans/overview.ts";
 import { makePlanMethods, makePlanRoutes } from "../billing/plans/surface.ts";
 import { makeChatMethods } from "../chat/methods.ts";
 import { makeOpenAiRoutes } from "../chat/openai-routes.ts";
@@ -33,6 +34,7 @@ export function makeMethods(
   ground: { auth: Pick<Auth, "methods">; audit: Pick<Audit, "methods"> },
   assistant: Assistant,
   chat: Chat,
+  overview: OverviewDeps,
   rooms: () => Gateway["rooms"],
 ): Method[][] {
   const { sessions, announcer, agents, models } = assistant;
@@ -63,8 +65,11 @@ export function makeMethods(
     makeChatMethods({ inputs, send, history, sessions, announcer, clock, metadataOf }),
     makeRunMethods({ inputs, send, sessions, clock }),
     makeAgentMethods({ ...assistant, clock }),
-    makeBillingMethods({ clock }),
-    makePlanMethods(assistant.overview),
+    makeBillingMethods({
+      clock,
+      nameOf: (scope, scopeId) => assistant.money.nameOf(scope, { scope: "user", scopeId }),
+    }),
+    makePlanMethods(overview),
     makeLedgerMethods(assistant.money),
     ground.auth.methods,
     ground.audit.methods,
@@ -84,7 +89,13 @@ async function outlineOf(assistant: Assistant, scope: TenantScope) {
 }
 
 /** All HTTP routes that are not the gateway's own. */
-export function makeRoutes(clock: Clock, ground: Ground, assistant: Assistant, chat: Chat): Route[] {
+export function makeRoutes(
+  clock: Clock,
+  ground: Ground,
+  assistant: Assistant,
+  chat: Chat,
+  overview: OverviewDeps,
+): Route[] {
   const { agents, models, own } = assistant;
   const namesOf = async (scope: TenantScope) => ({
     agentIds: (await agents.list(scope)).map((agent) => agent.id),
@@ -94,7 +105,7 @@ export function makeRoutes(clock: Clock, ground: Ground, assistant: Assistant, c
     ...ground.auth.routes,
     ...ground.audit.routes,
     ...makeAgentRoutes({ models, own }),
-    ...makePlanRoutes(assistant.overview),
+    ...makePlanRoutes(overview),
     ...makeLedgerRoutes(assistant.money),
     ...makeOpenAiRoutes({ inputs: chat.inputs, send: chat.send, hub: ground.hub, clock, namesOf }),
   ];
@@ -110,6 +121,13 @@ export function describeMethods(): readonly Method[] {
     masterKey: Buffer.alloc(32),
   });
   const audit = { methods: makeAuditMethods(undeclared) };
-  const groups = makeMethods(systemClock, { auth, audit }, undeclared, undeclared, () => undeclared);
+  const groups = makeMethods(
+    systemClock,
+    { auth, audit },
+    undeclared,
+    undeclared,
+    undeclared,
+    () => undeclared,
+  );
   return new MethodRegistry(groups).list();
 }

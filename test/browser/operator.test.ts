@@ -1,7 +1,18 @@
 /** The operators' surface: making, suspending, deleting and restoring an organization, as an operator does in the morning. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { parseBasisPoints } from "../../ui/src/operator/prices/basis-points.ts";
 import { makePerson } from "../support/person.ts";
-import { type BrowserWorld, findChromium, startBrowserWorld } from "./world.ts";
+import { accessFaults, type BrowserWorld, findChromium, startBrowserWorld } from "./world.ts";
+
+it("reads margins as whole hundredths of a percent, and nothing that is none", () => {
+  const read = (texts: string[]) => texts.map(parseBasisPoints);
+  expect(read(["0", "12.5", "12.05 %", "-2.5", "\u22122.5", "-100", "1000", "0.07", "-0"])).toEqual([
+    ...[0, 1_250, 1_205, -250, -250, -10_000, 100_000, 7, 0],
+  ]);
+  expect(read(["", "x", "1,5", "1.234", "-100.01", "1000.01", "1e2", "--1", "1.", "NaN"])).toEqual(
+    Array(10).fill(undefined),
+  );
+});
 
 describe.skipIf(findChromium() === undefined)("the operators' surface (needs a Chromium)", () => {
   let world: BrowserWorld;
@@ -53,6 +64,128 @@ describe.skipIf(findChromium() === undefined)("the operators' surface (needs a C
     await hers.goto(`${world.app.url}/t/lighthouse-keepers/`);
     await hers.getByRole("textbox", { name: "Message", exact: true }).waitFor();
     await other.close();
+    await context.close();
+  });
+
+  it("gives an organization credit, a plan from a day on, a margin and a price, and shows all of it", async () => {
+    const context = await world.signIn();
+    const page = await context.newPage();
+    const home = await world.app.tenant("home");
+    await page.goto(`${world.app.url}/operator/tenants/${home.id}`);
+    const dialog = page.getByRole("dialog");
+    const save = async (name: string) => {
+      await dialog.getByRole("button", { name, exact: true }).click();
+      await dialog.waitFor({ state: "detached" });
+    };
+    await page.getByRole("button", { name: "Give credit" }).click();
+    const give = dialog.getByRole("button", { name: "Give credit" });
+    await dialog.getByLabel("Reason").fill("Sorry for Tuesday");
+    for (const wrong of ["", "0", "1,5", "-3", "1e3", "0.0000001"]) {
+      await dialog.getByLabel("Amount (USD)").fill(wrong);
+      expect(await give.isDisabled(), wrong).toBe(true);
+    }
+    await dialog.getByLabel("Amount (USD)").fill("12.345678");
+    await dialog.getByLabel("Last day").fill("2099-12-31");
+    await save("Give credit");
+    await page.getByText("$12.35", { exact: true }).waitFor();
+    expect(await accessFaults(page)).toEqual([]);
+
+    await page.getByRole("button", { name: "Change plan" }).click();
+    await dialog.getByLabel("Plan").selectOption({ label: "Team · Version 1" });
+    await dialog.getByLabel("From day").fill("2099-01-01");
+    await save("Save");
+    await page.getByText(/team · Version 1 · from/).waitFor();
+
+    await page.getByRole("button", { name: "Set margin" }).click();
+    await dialog.getByLabel("Margin in percent").fill("12.345");
+    expect(await dialog.getByRole("button", { name: "Save" }).isDisabled()).toBe(true);
+    await dialog.getByLabel("Margin in percent").fill("-2.5");
+    await dialog.getByText("It would have changed nothing", { exact: false }).waitFor();
+    await save("Save");
+    await page.getByText("its own", { exact: true }).waitFor();
+
+    await page.getByRole("button", { name: "Set price" }).click();
+    await dialog.getByLabel("Provider").fill("harbour");
+    await dialog.getByRole("textbox", { name: "Model" }).fill("deep-1");
+    await dialog.getByLabel("Input (USD)").fill("0.075");
+    await dialog.getByLabel("Output (USD)").fill("0.3");
+    await dialog.getByLabel("Reasoning (USD)").fill("0.000001");
+    await dialog.getByLabel("Source").fill("Contract 7");
+    expect(await accessFaults(page)).toEqual([]);
+    await save("Save");
+    const row = page.getByRole("row", { name: /harbour\/deep-1/ });
+    await row.waitFor();
+    for (const shown of ["$0.075", "$0.30", "$0.000001", "In force"])
+      expect(await row.innerText()).toContain(shown);
+    await page.getByText("gave credit").waitFor();
+
+    const told = await fetch(`${world.app.url}/t/home/api/billing`, {
+      headers: { authorization: `Bearer ${await world.app.token("home")}` },
+    });
+    expect(((await told.json()) as { budget: object }).budget).toMatchObject({ creditMicros: 12_345_678 });
+    await context.close();
+  });
+
+  it("makes codes that are shown once, and lists who redeemed them", async () => {
+    const context = await world.signIn();
+    const page = await context.newPage();
+    await page.goto(`${world.app.url}/operator/codes`);
+    await page.getByText("No codes yet").waitFor();
+    await page.getByRole("button", { name: "Make codes" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel("How many").fill("3");
+    await dialog.getByLabel("Each worth (USD)").fill("2.5");
+    await dialog.getByRole("button", { name: "Make codes" }).click();
+    const codes = (await dialog.getByLabel("The codes").inputValue()).split("\n");
+    expect(codes).toHaveLength(3);
+    // Nobody loses them by a slip.
+    await page.keyboard.press("Escape");
+    await dialog.getByText("neither copied nor downloaded").waitFor();
+    const download = page.waitForEvent("download");
+    await dialog.getByRole("button", { name: "Download (CSV)" }).click();
+    expect((await download).suggestedFilename()).toMatch(/^codes-.*\.csv$/);
+    await dialog.getByRole("button", { name: "Done" }).click();
+    await dialog.waitFor({ state: "detached" });
+    await page.getByText("3 codes of $2.50").waitFor();
+
+    const rita = await makePerson(world.app, "Rita Redeemer", "lantern-works", "owner");
+    const redeemed = await rita.send("POST", "/t/lantern-works/api/redeem", { code: codes[1] });
+    expect(redeemed.status).toBe(200);
+    await page.reload();
+    await page.getByText("1 of 3 redeemed").waitFor();
+    await page.getByText("Who redeemed them").click();
+    await page.getByRole("link", { name: "lantern-works" }).waitFor();
+    const shown = await page.locator("body").innerText();
+    for (const code of codes) expect(shown).not.toContain(code);
+    expect(await accessFaults(page)).toEqual([]);
+    await context.close();
+  });
+
+  it("keeps the price book by kind, and says how comparisons are set up", async () => {
+    const context = await world.signIn();
+    const page = await context.newPage();
+    await page.goto(`${world.app.url}/operator/prices`);
+    await page.getByRole("button", { name: "New price" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByText("A tool", { exact: true }).click();
+    await dialog.getByRole("textbox", { name: "Tool" }).fill("web_fetch");
+    await dialog.getByLabel("Per call (USD)").fill("0.0015");
+    await dialog.getByLabel("Source").fill("Own reckoning");
+    await dialog.getByText("It would have changed nothing", { exact: false }).waitFor();
+    await dialog.getByRole("button", { name: "Save" }).click();
+    await dialog.waitFor({ state: "detached" });
+    await page.getByText("Tools", { exact: true }).click();
+    const row = page.getByRole("row", { name: /web_fetch/ });
+    expect(await row.innerText()).toContain("$0.0015");
+    expect(await accessFaults(page)).toEqual([]);
+    await page.goto(`${world.app.url}/operator/reconciliation`);
+    await page.getByText("No provider tells its usage yet").waitFor();
+    expect(await accessFaults(page)).toEqual([]);
+    await page.goto(`${world.app.url}/operator/billing`);
+    await page.getByText("By margin").click();
+    await page.getByRole("link", { name: "Home" }).waitFor();
+    await page.getByRole("button", { name: "Only over budget" }).click();
+    await page.getByText("No organization is over its budget").waitFor();
     await context.close();
   });
 

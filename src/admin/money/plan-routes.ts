@@ -15,6 +15,7 @@ import { defineRoute, type Route, type RouteCall } from "../../protocol/routes.t
 import type { Database } from "../../storage/database.ts";
 import type { Actor } from "../../tenancy/actor.ts";
 import type { Tenants } from "../../tenancy/tenants.ts";
+import { platformCurrency } from "./spending-list.ts";
 
 /** What the routes need. */
 export interface PlanRouteDeps {
@@ -38,15 +39,16 @@ function listPlans({ book, control }: PlanRouteDeps): Route {
     path: "/operator/api/plans",
     policy: { kind: "operator" },
     body: null,
-    doc: "All versions of all plans, the newest of each first, and how many tenants are pinned to each.",
+    doc: "All versions of all plans, the newest of each first, how many tenants are pinned to each, and the platform's currency.",
     async handler() {
+      const currency = await platformCurrency(control);
       const pinned = await control.list<{ plan: string; version: number; tenants: number }>(
         "SELECT plan, version, count(DISTINCT tenant_id) AS tenants FROM tenant_plans GROUP BY plan, version LIMIT 1000",
       );
       const count = ({ id, version }: Plan) =>
         pinned.find((row) => row.plan === id && row.version === version)?.tenants ?? 0;
       const plans = (await book.list()).map((plan) => ({ ...plan, tenants: count(plan) }));
-      return { status: 200, headers: NO_STORE, body: { plans } };
+      return { status: 200, headers: NO_STORE, body: { currency, plans } };
     },
   });
 }

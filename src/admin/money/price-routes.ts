@@ -1,20 +1,25 @@
 /**
- * The price book and what tenants spend, for operators, by cookie only. Owns: the routes' shapes, the preview of a
- * price, records. Refuses to know: which price holds when, plans.
+ * The price book and what tenants spend, for operators, by cookie only. Owns: the routes' shapes, records.
+ * Refuses to know: which price holds when, what it would have changed, plans.
  */
 import { z } from "zod";
 import { auditRecord, auditStatement, PLATFORM } from "../../audit/record.ts";
 import { SHIPPED_PRICES } from "../../billing/prices.ts";
-import type { PriceDraft, PriceStore } from "../../billing/pricing/price-store.ts";
+import { PriceRows } from "../../billing/pricing/price-rows.ts";
+import type { PriceStore } from "../../billing/pricing/price-store.ts";
+import { type PriceTrialDeps, tryPrices } from "../../billing/pricing/price-trial.ts";
 import { AppError } from "../../kernel/errors.ts";
-import { defineRoute, type Route } from "../../protocol/routes.ts";
-import type { Database } from "../../storage/database.ts";
+import type { TenantId } from "../../kernel/ids.ts";
+import { defineRoute, type Route, type RouteCall } from "../../protocol/routes.ts";
+import type { Statement } from "../../storage/database.ts";
+import type { Tenants } from "../../tenancy/tenants.ts";
 import { actorOf } from "./plan-routes.ts";
-import { listSpending, type SpendingListDeps } from "./spending-list.ts";
+import { listSpending, platformCurrency, SPENDING_ROWS, type SpendingListDeps } from "./spending-list.ts";
 
 /** What the routes need. */
-export interface PriceRouteDeps extends SpendingListDeps {
+export interface PriceRouteDeps extends SpendingListDeps, PriceTrialDeps {
   store: PriceStore;
+  tenants: Tenants;
 }
 
 const NO_STORE = { "cache-control": "no-store" };
@@ -49,35 +54,82 @@ function getSpending(deps: PriceRouteDeps): Route {
     path: "/operator/api/billing",
     policy: { kind: "operator" },
     body: null,
-    doc: "Tenants by what they spent this month (`sort=spend`) or by growth against the same days of the last (`sort=growth`).",
+    doc: "Tenants by what they spent this month (`sort=spend`), by growth against the same days of the last (`sort=growth`) or by margin (`sort=margin`); with `over=1` only those over their plan's budget. Amounts of different currencies are never mixed: the platform's comes first.",
     async handler({ query }) {
-      const sort = z.enum(["spend", "growth"]).default("spend").safeParse(query["sort"]);
+      const sort = z.enum(["spend", "growth", "margin"]).default("spend").safeParse(query["sort"]);
       if (!sort.success)
-        throw new AppError("invalid_request", "sort is spend or growth.", { details: { field: "sort" } });
-      return { status: 200, headers: NO_STORE, body: { tenants: await listSpending(deps, sort.data) } };
+        throw new AppError("invalid_request", "sort is spend, growth or margin.", {
+          details: { field: "sort" },
+        });
+      const tenants = await listSpending(deps, { sort: sort.data, isOver: query["over"] === "1" });
+      const currency = await platformCurrency(deps.control);
+      const isCut = tenants.length >= SPENDING_ROWS;
+      return { status: 200, headers: NO_STORE, body: { currency, tenants, isCut } };
     },
   });
 }
 
-function getPrices({ store }: PriceRouteDeps): Route {
+const MOST_ROWS = 1_000;
+
+function getPrices({ store, control, clock }: PriceRouteDeps): Route {
   return defineRoute({
     method: "GET",
     path: "/operator/api/prices",
     policy: { kind: "operator" },
     body: null,
-    doc: "Prices and margins that operators set, the newest first, and those that come with the product.",
+    doc: "Prices and margins that operators set, the newest first, with what each is today (`in_force`, `later`, `replaced`), and those that come with the product.",
     async handler() {
-      const { rows, margins } = await store.list();
-      return {
-        status: 200,
-        headers: NO_STORE,
-        body: { rows: rows.slice(0, 1_000), margins: margins.slice(0, 1_000), shipped: SHIPPED_PRICES },
+      const [{ rows, margins }, currency] = await Promise.all([store.list(), platformCurrency(control)]);
+      const today = new Date(clock.nowMs()).toISOString().slice(0, 10);
+      const known = new PriceRows(rows, margins);
+      // What holds or will is never cut off by what has been.
+      const shown = <Row extends { standing: string }>(all: Row[]) =>
+        [
+          ...all.filter(({ standing }) => standing !== "replaced"),
+          ...all.filter(({ standing }) => standing === "replaced"),
+        ].slice(0, MOST_ROWS);
+      const body = {
+        ...{ currency, today },
+        rows: shown(rows.map((row) => ({ ...row, standing: known.standingOf(row, today) }))),
+        margins: shown(margins.map((row) => ({ ...row, standing: known.marginStandingOf(row, today) }))),
+        shipped: shippedOn(today, known),
+        tenants: await namesOf(control, [...rows, ...margins]),
       };
+      return { status: 200, headers: NO_STORE, body };
     },
   });
 }
 
-function setPrices({ store, control, clock }: PriceRouteDeps): Route {
+/** A shipped row holds where it is the newest that has begun and no operator set a price for everybody. */
+function shippedOn(today: string, known: PriceRows) {
+  return SHIPPED_PRICES.map((row) => {
+    const ofModel = SHIPPED_PRICES.filter(
+      ({ provider, model }) => provider === row.provider && model === row.model,
+    );
+    const newest = ofModel.filter(({ from }) => from <= today).sort((a, b) => (a.from < b.from ? 1 : -1))[0];
+    const isOverruled =
+      known.find("model", { provider: row.provider, name: row.model }, "", today) !== undefined;
+    const isHeld = newest === row && !isOverruled;
+    const standing = isHeld ? "in_force" : row.from > today && !isOverruled ? "later" : "replaced";
+    return { ...row, standing };
+  });
+}
+
+/** What the tenants of rows are called. */
+async function namesOf(
+  control: PriceRouteDeps["control"],
+  rows: readonly { tenantId: string }[],
+): Promise<Record<string, string>> {
+  const ids = JSON.stringify([...new Set(rows.map(({ tenantId }) => tenantId).filter((id) => id !== ""))]);
+  const found = await control.list<{ id: string; name: string }>(
+    "SELECT id, display_name AS name FROM tenants WHERE id IN (SELECT value FROM json_each(?)) LIMIT 10000",
+    [ids],
+  );
+  return Object.fromEntries(found.map(({ id, name }) => [id, name]));
+}
+
+function setPrices(deps: PriceRouteDeps): Route {
+  const { store, clock, tenants } = deps;
   return defineRoute({
     method: "PUT",
     path: "/operator/api/prices",
@@ -91,19 +143,39 @@ function setPrices({ store, control, clock }: PriceRouteDeps): Route {
     async handler(call) {
       const { rows, margins, isPreview } = call.body;
       for (const row of rows) assertNamed(row);
-      const nowMs = clock.nowMs();
-      const effects = await Promise.all(
-        rows.filter(({ kind }) => kind === "model").map((row) => effectOf(control, row, nowMs)),
-      );
-      if (isPreview) return { status: 200, headers: NO_STORE, body: { effects } };
+      for (const id of ownersOf(rows, margins)) await tenants.getById(id);
+      if (isPreview) {
+        const effects = await tryPrices(deps, rows, margins, clock.nowMs());
+        return { status: 200, headers: NO_STORE, body: { effects } };
+      }
       const by = actorOf(call);
-      const record = auditRecord(nowMs, by, "prices.set", null, {
-        rows: rows.slice(0, 50),
-        margins: margins.slice(0, 50),
-      });
-      await store.add(rows, margins, by.id, [auditStatement(PLATFORM, record)]);
-      return { status: 200, headers: NO_STORE, body: { effects } };
+      await store.add(rows, margins, by.id, recordsOf(call, rows, margins, clock.nowMs()));
+      return { status: 200, headers: NO_STORE, body: { rows: rows.length, margins: margins.length } };
     },
+  });
+}
+
+type Rows = readonly z.output<typeof PRICE>[];
+type Margins = readonly z.output<typeof MARGIN>[];
+
+function ownersOf(rows: Rows, margins: Margins): Set<string> {
+  return new Set([...rows, ...margins].map(({ tenantId }) => tenantId).filter((id) => id !== ""));
+}
+
+function ownedBy<Row extends { tenantId: string }>(owner: string, all: readonly Row[]): Row[] {
+  return all.filter(({ tenantId }) => tenantId === owner).slice(0, 50);
+}
+
+/** One record for everybody's prices, and one in each tenant's own log (copied to the platform's) for its own. */
+function recordsOf(call: RouteCall<unknown>, rows: Rows, margins: Margins, nowMs: number): Statement[] {
+  const by = actorOf(call);
+  const owners = [...new Set([...rows, ...margins].map(({ tenantId }) => tenantId))];
+  return owners.map((owner) => {
+    const ofOwner = { rows: ownedBy(owner, rows), margins: ownedBy(owner, margins) };
+    const details = Object.fromEntries(Object.entries(ofOwner).filter(([, found]) => found.length > 0));
+    if (owner === "") return auditStatement(PLATFORM, auditRecord(nowMs, by, "prices.set", null, details));
+    const target = { kind: "tenant", id: owner };
+    return auditStatement(owner as TenantId, auditRecord(nowMs, by, "tenant.prices_set", target, details));
   });
 }
 
@@ -117,35 +189,4 @@ function assertNamed({ kind, provider, name }: z.output<typeof PRICE>): void {
       details: { field: "rows" },
     },
   );
-}
-
-/** What the last 30 days with the model cost, and would have cost, without margins. */
-async function effectOf(control: Database, row: PriceDraft, nowMs: number) {
-  const from = new Date(nowMs - 30 * 24 * 3_600_000).toISOString().slice(0, 10);
-  const found = await control.find<
-    Record<"tenants" | "input" | "output" | "read" | "write" | "before", number>
-  >(
-    `SELECT count(DISTINCT tenant_id) AS tenants, coalesce(sum(input_tokens), 0) AS input,
-        coalesce(sum(output_tokens), 0) AS output, coalesce(sum(cache_read_tokens), 0) AS read,
-        coalesce(sum(cache_write_tokens), 0) AS write, coalesce(sum(platform_cost_micros), 0) AS before
-      FROM usage_daily WHERE day >= ? AND lower(provider) = lower(?) AND lower(model) = lower(?)
-        AND platform_cost_micros > 0 AND (? = '' OR tenant_id = ?)`,
-    [from, row.provider, row.name, row.tenantId, row.tenantId],
-  );
-  const { tenants = 0, input = 0, output = 0, read = 0, write = 0, before = 0 } = found ?? {};
-  const { cacheRead = row.input, cacheWrite = row.input } = row;
-  const after =
-    BigInt(input) * BigInt(row.input) +
-    BigInt(output) * BigInt(row.output) +
-    BigInt(read) * BigInt(cacheRead) +
-    BigInt(write) * BigInt(cacheWrite);
-  const { provider, name: model, tenantId } = row;
-  return {
-    provider,
-    model,
-    tenantId,
-    tenants,
-    beforeMicros: before,
-    afterMicros: Number((after + 999_999n) / 1_000_000n),
-  };
 }

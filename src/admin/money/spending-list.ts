@@ -1,10 +1,14 @@
 /**
  * What tenants cost this month, for whoever runs the platform. Owns: the one query over the daily sums, growth, margin.
  * Refuses to know: what tenants hold; single calls (their own ledgers do).
+ *
+ * Amounts of different currencies are never set against each other: tenants of the platform's currency come first, and
+ * those who are still on a plan of another one after them, by themselves.
  */
-import type { TenantPlans } from "../../billing/plans/tenant-plans.ts";
 import type { PriceBook } from "../../billing/prices.ts";
+import { marginPart } from "../../billing/pricing/price-trial.ts";
 import type { Clock } from "../../kernel/clock.ts";
+import { AppError } from "../../kernel/errors.ts";
 import type { TenantId } from "../../kernel/ids.ts";
 import type { Database } from "../../storage/database.ts";
 
@@ -14,12 +18,16 @@ export interface SpendingRow {
   slug: string;
   name: string;
   plan: string;
+  /** Of all its amounts. */
+  currency: string;
   /** This month (UTC) with the platform's keys, in micro-units. */
   spentMicros: number;
   /** The plan's budget of a month; null is none. */
   limitMicros: number | null;
   /** This month against the same days of the last one: 0.5 is half as much again; null when there was nothing. */
   growth: number | null;
+  /** What is on top of prices today, in hundredths of a percent. */
+  marginBasisPoints: number;
   /** Part of `spentMicros` that is margin, at the margin that holds today. */
   marginMicros: number;
   isOver: boolean;
@@ -28,48 +36,93 @@ export interface SpendingRow {
 /** What the list is read from. */
 export interface SpendingListDeps {
   control: Database;
-  plans: TenantPlans;
   prices: PriceBook;
   clock: Clock;
 }
 
-const ROWS = 200;
+/** Which tenants, in which order. */
+export interface SpendingFilter {
+  sort: "spend" | "growth" | "margin";
+  /** Only tenants that have used up the budget of their plan. */
+  isOver: boolean;
+}
 
-/** The tenants that spent most, or grew most, this month. */
-export async function listSpending(deps: SpendingListDeps, sort: "spend" | "growth"): Promise<SpendingRow[]> {
+/** The most tenants on one list. */
+export const SPENDING_ROWS = 200;
+
+const ORDERS = {
+  spend: "spent",
+  growth: "CAST(spent AS REAL) / max(last, 1)",
+  // Among those who spend: margins of nothing say nothing.
+  margin: "margin_points * (spent > 0)",
+} as const;
+
+type Row = Pick<SpendingRow, "id" | "slug" | "name" | "plan" | "currency" | "limitMicros"> & {
+  spent: number;
+  last: number;
+};
+
+/** The currency of prices and, with them, of plans: that of `plans.default`. */
+export async function platformCurrency(control: Database): Promise<string> {
+  const sql = "SELECT json_extract(terms, '$.currency') AS currency FROM default_plan";
+  const found = await control.find<{ currency: string }>(sql);
+  if (found === undefined) throw new AppError("internal", "The default plan is not known yet.");
+  return found.currency;
+}
+
+/** The tenants that spent or grew most this month, or have the highest margin; at most `SPENDING_ROWS`. */
+export async function listSpending(deps: SpendingListDeps, filter: SpendingFilter): Promise<SpendingRow[]> {
   const nowMs = deps.clock.nowMs();
-  const [today, month, before] = [dayOf(nowMs), dayOf(nowMs).slice(0, 7), monthBefore(dayOf(nowMs))];
-  const rows = await deps.control.list<{
-    id: string;
-    slug: string;
-    name: string;
-    spent: number;
-    last: number;
-  }>(
-    `SELECT t.id, t.slug, t.display_name AS name,
-        coalesce(sum(iif(u.day >= ?, u.platform_cost_micros, 0)), 0) AS spent,
-        coalesce(sum(iif(u.day < ?, u.platform_cost_micros, 0)), 0) AS last
-      FROM tenants t LEFT JOIN usage_daily u ON u.tenant_id = t.id
-        AND ((u.day >= ? AND u.day <= ?) OR (u.day >= ? AND u.day <= ?))
-      GROUP BY t.id ORDER BY ${sort === "spend" ? "spent" : "CAST(spent AS REAL) / max(last, 1)"} DESC, t.slug LIMIT ?`,
+  const today = dayOf(nowMs);
+  const [month, before] = [today.slice(0, 7), monthBefore(today)];
+  const rows = await deps.control.list<Row>(
+    `WITH sums AS (
+        SELECT t.id, t.slug, t.display_name AS name,
+          coalesce(sum(iif(u.day >= ?, u.platform_cost_micros, 0)), 0) AS spent,
+          coalesce(sum(iif(u.day < ?, u.platform_cost_micros, 0)), 0) AS last
+        FROM tenants t LEFT JOIN usage_daily u ON u.tenant_id = t.id
+          AND ((u.day >= ? AND u.day <= ?) OR (u.day >= ? AND u.day <= ?))
+        GROUP BY t.id),
+      pinned AS (
+        SELECT s.*, (SELECT p.from_ms FROM tenant_plans p WHERE p.tenant_id = s.id AND p.from_ms <= ?
+          ORDER BY p.from_ms DESC LIMIT 1) AS since,
+          ${MARGIN} AS margin_points FROM sums s),
+      held AS (
+        SELECT s.*, coalesce(p.plan, d.plan) AS plan, coalesce(p.terms, d.terms) AS terms,
+          json_extract(d.terms, '$.currency') AS ours
+        FROM pinned s CROSS JOIN default_plan d
+        LEFT JOIN tenant_plans p ON p.tenant_id = s.id AND p.from_ms = s.since),
+      said AS (
+        SELECT *, json_extract(terms, '$.currency') AS currency,
+          json_extract(terms, '$.monthlyBudgetMicros') AS limitMicros FROM held)
+      SELECT id, slug, name, plan, currency, limitMicros, spent, last FROM said
+      WHERE NOT ? OR (limitMicros IS NOT NULL AND spent >= limitMicros)
+      ORDER BY currency <> ours, currency, ${ORDERS[filter.sort]} DESC, spent DESC, slug LIMIT ?`,
     [
       ...[`${month}-01`, `${month}-01`, `${month}-01`, today],
-      ...[`${before}-01`, `${before}-${today.slice(8)}`, ROWS],
+      ...[`${before}-01`, `${before}-${today.slice(8)}`, nowMs, today, today],
+      ...[filter.isOver ? 1 : 0, SPENDING_ROWS],
     ],
   );
-  return Promise.all(
-    rows.map(async ({ id, slug, name, spent, last }) => {
-      const { plan } = await deps.plans.of(id as TenantId);
-      const { monthlyBudgetMicros: limitMicros } = plan.terms;
-      const basisPoints = deps.prices.marginOf(id as TenantId, nowMs);
-      return {
-        ...{ id, slug, name, plan: plan.id, spentMicros: spent, limitMicros },
-        growth: last === 0 ? null : (spent - last) / last,
-        marginMicros: basisPoints <= -10_000 ? 0 : Math.round((spent * basisPoints) / (10_000 + basisPoints)),
-        isOver: limitMicros !== null && spent >= limitMicros,
-      };
-    }),
-  );
+  return rows.map((row) => toSpending(row, deps.prices.marginOf(row.id as TenantId, nowMs)));
+}
+
+/** The margin that holds on a day, as the price book finds it: the tenant's own, else everybody's. */
+const MARGIN = `coalesce(
+  (SELECT m.basis_points FROM price_margins m WHERE m.tenant_id = s.id AND m.from_day <= ?
+    ORDER BY m.from_day DESC, m.seq DESC LIMIT 1),
+  (SELECT m.basis_points FROM price_margins m WHERE m.tenant_id = '' AND m.from_day <= ?
+    ORDER BY m.from_day DESC, m.seq DESC LIMIT 1), 0)`;
+
+function toSpending({ spent, last, ...row }: Row, marginBasisPoints: number): SpendingRow {
+  return {
+    ...row,
+    spentMicros: spent,
+    growth: last === 0 ? null : (spent - last) / last,
+    marginBasisPoints,
+    marginMicros: marginPart(spent, marginBasisPoints),
+    isOver: row.limitMicros !== null && spent >= row.limitMicros,
+  };
 }
 
 function dayOf(atMs: number): string {

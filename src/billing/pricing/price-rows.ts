@@ -40,6 +40,9 @@ export interface MarginRow {
   basisPoints: number;
 }
 
+/** What a row is on a day: it holds, it will, or another holds (or will) in its place. */
+export type Standing = "in_force" | "later" | "replaced";
+
 /** No price is above this per million tokens, margins included; keeps every product within exact integers. */
 const HIGHEST_PRICE = 1_000_000_000_000;
 
@@ -51,6 +54,11 @@ export class PriceRows {
   constructor(rows: readonly PriceRow[] = [], margins: readonly MarginRow[] = []) {
     for (const row of [...rows].sort(newestFirst)) push(this.rows, keyOf(row.kind, row.tenantId, row), row);
     for (const row of [...margins].sort(newestFirst)) push(this.margins, row.tenantId, row);
+  }
+
+  /** Whether there is a row of this kind that costs something, for anybody, now or ever. */
+  hasKind(kind: PriceKind): boolean {
+    return [...this.rows.values()].some((rows) => rows.some((row) => row.kind === kind && row.input > 0));
   }
 
   /** The row that holds for a tenant on a day, or undefined. */
@@ -67,13 +75,28 @@ export class PriceRows {
     return undefined;
   }
 
-  /** Hundredths of a percent that the tenant pays on top on a day. */
-  marginOf(tenantId: TenantId | "", day: string): number {
+  /** The margin that holds for a tenant on a day, or undefined. */
+  findMargin(tenantId: TenantId | "", day: string): MarginRow | undefined {
     for (const owner of tenantId === "" ? [""] : [tenantId, ""]) {
       const row = this.margins.get(owner)?.find(({ fromDay }) => fromDay <= day);
-      if (row !== undefined) return row.basisPoints;
+      if (row !== undefined) return row;
     }
-    return 0;
+    return undefined;
+  }
+
+  /** Hundredths of a percent that the tenant pays on top on a day. */
+  marginOf(tenantId: TenantId | "", day: string): number {
+    return this.findMargin(tenantId, day)?.basisPoints ?? 0;
+  }
+
+  /** What a row is on a day, among those of the same thing and owner. */
+  standingOf(row: PriceRow, day: string): Standing {
+    return standingIn(this.rows.get(keyOf(row.kind, row.tenantId, row)), row, day);
+  }
+
+  /** The same of a margin, among those of the same owner. */
+  marginStandingOf(row: MarginRow, day: string): Standing {
+    return standingIn(this.margins.get(row.tenantId), row, day);
   }
 
   /** The price with the tenant's margin; its origin names both. */
@@ -102,6 +125,17 @@ export function addMargin(micros: number, basisPoints: number): number {
 export function toPrice(row: PriceRow): Price {
   const { input, output, cacheRead, cacheWrite, reasoning } = row;
   return { input, output, cacheRead, cacheWrite, reasoning, origin: `row:${row.seq}` };
+}
+
+/** @param rows of one thing and owner, the newest first */
+function standingIn(
+  rows: readonly { seq: number; fromDay: string }[] = [],
+  row: { seq: number; fromDay: string },
+  day: string,
+): Standing {
+  if (rows.find(({ fromDay }) => fromDay <= day)?.seq === row.seq) return "in_force";
+  const ofItsDay = rows.find(({ fromDay }) => fromDay === row.fromDay);
+  return row.fromDay > day && ofItsDay?.seq === row.seq ? "later" : "replaced";
 }
 
 function keyOf(

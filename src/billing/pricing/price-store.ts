@@ -109,9 +109,15 @@ export class PriceStore {
   }
 }
 
+/** A draft as the row that it becomes; what is left out costs what input and output do. */
+export function rowOf(draft: PriceDraft, seq: number): PriceRow {
+  const { input, output, cacheRead = input, cacheWrite = input, reasoning = output } = draft;
+  return { ...draft, seq, cacheRead, cacheWrite, reasoning };
+}
+
 function insertRow(draft: PriceDraft, nowMs: number, by: string): Statement {
-  const { kind, tenantId, provider, name, fromDay, input, output, source } = draft;
-  const { cacheRead = input, cacheWrite = input, reasoning = output } = draft;
+  const { kind, tenantId, provider, name, fromDay, input, output, source, cacheRead, cacheWrite, reasoning } =
+    rowOf(draft, 0);
   return {
     sql: `INSERT INTO price_rows (kind, tenant_id, provider, name, from_day, input, output, cache_read, cache_write,
       reasoning, source, made_at_ms, made_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,

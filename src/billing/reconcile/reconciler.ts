@@ -4,7 +4,8 @@
  *
  * Our side is summed from the events of tenants that used the provider that day; others are not opened.
  */
-import type { Clock, Timer } from "../../kernel/clock.ts";
+import { Recurring } from "../../jobs/recurring.ts";
+import type { Clock } from "../../kernel/clock.ts";
 import type { TenantId } from "../../kernel/ids.ts";
 import type { Log } from "../../kernel/log.ts";
 import type { Database } from "../../storage/database.ts";
@@ -41,37 +42,39 @@ const DAY_MS = 86_400_000;
 const SETTLE_MS = 3 * 3_600_000;
 const MOST_TENANTS = 100_000;
 
+/** The newest day of UTC that providers have finished counting. */
+export function lastNight(nowMs: number): string {
+  return addDays(new Date(nowMs - SETTLE_MS).toISOString().slice(0, 10), -1);
+}
+
 /** See the head of this file. */
 export class Reconciler {
   private readonly deps: ReconcilerDeps;
-  private timer: Timer | undefined;
-  private ticking: Promise<void> | undefined;
+  private readonly recurring: Recurring;
 
   constructor(deps: ReconcilerDeps) {
     this.deps = deps;
+    const { clock, log } = deps;
+    const complaint = "usage could not be compared; tried again in an hour";
+    this.recurring = new Recurring({ clock, log, periodMs: TICK_MS, complaint, round: () => this.round() });
   }
 
   /** Compare every night; without providers that tell their usage there is no timer. */
   start(): void {
-    if (Object.keys(this.deps.providers).length === 0) return;
-    this.timer = this.deps.clock.every(TICK_MS, () => void this.tick());
+    if (Object.keys(this.deps.providers).length > 0) this.recurring.start();
   }
 
-  async close(): Promise<void> {
-    this.timer?.cancel();
-    await this.ticking;
+  close(): Promise<void> {
+    return this.recurring.close();
   }
 
   /** One round: yesterday, where it is not compared yet; never rejects. */
   tick(): Promise<void> {
-    this.ticking ??= this.round().finally(() => {
-      this.ticking = undefined;
-    });
-    return this.ticking;
+    return this.recurring.tick();
   }
 
   private async round(): Promise<void> {
-    const day = addDays(dayOf(this.deps.clock.nowMs() - SETTLE_MS), -1);
+    const day = lastNight(this.deps.clock.nowMs());
     for (const provider of Object.keys(this.deps.providers)) {
       try {
         const sql = "SELECT 1 FROM reconciliations WHERE provider = ? AND key_owner = 'platform' AND day = ?";
@@ -148,8 +151,4 @@ function addTo(byModel: Map<string, OwnDay>, row: OwnDay): void {
   known.inputTokens += row.inputTokens;
   known.cachedTokens += row.cachedTokens;
   known.outputTokens += row.outputTokens;
-}
-
-function dayOf(atMs: number): string {
-  return new Date(atMs).toISOString().slice(0, 10);
 }

@@ -1,16 +1,20 @@
 /** Money on the operators' surface over HTTP. Owns: those shapes. Refuses to know: tenants' contents, how things are shown. */
+import type { MarginRow, PriceRow } from "./operator-prices.ts";
 import { requestJson } from "./request.ts";
 
-/** A tenant by what it spends; amounts are micro-units of its plan's currency. */
+/** A tenant by what it spends; amounts are micro-units of its own `currency`. */
 export interface SpendingRow {
   id: string;
   slug: string;
   name: string;
   plan: string;
+  currency: string;
   spentMicros: number;
   limitMicros: number | null;
   /** 0.5 is half as much again as in the same days of the last month. */
   growth: number | null;
+  /** On top of prices today, in hundredths of a percent. */
+  marginBasisPoints: number;
   marginMicros: number;
   isOver: boolean;
 }
@@ -40,65 +44,37 @@ export interface Plan {
   tenants: number;
 }
 
-/** A price that an operator set, in micro-units per million tokens (per call for tools). */
-export interface PriceRow {
-  seq: number;
-  kind: "model" | "tool" | "storage";
-  tenantId: string;
-  provider: string;
-  name: string;
-  fromDay: string;
-  input: number;
-  output: number;
-  cacheRead: number;
-  cacheWrite: number;
-  source: string;
-}
-
-/** A price that comes with the product. */
-export interface ShippedPrice {
-  provider: string;
-  model: string;
-  from: string;
-  input: number;
-  output: number;
-  cacheRead?: number;
-  cacheWrite?: number;
-  source: string;
-}
-
-/** A price as it is sent. */
-export interface PriceDraft {
-  kind: "model";
-  provider: string;
-  name: string;
-  fromDay: string;
-  input: number;
-  output: number;
-  cacheRead?: number;
-  cacheWrite?: number;
-  source: string;
-}
-
-/** What a price would have changed in the last 30 days. */
-export interface PriceEffect {
-  provider: string;
-  model: string;
-  tenants: number;
-  beforeMicros: number;
-  afterMicros: number;
+/** One tenant's money; amounts are micro-units of `currency`. */
+export interface TenantMoney {
+  currency: string;
+  plan: { id: string; version: number; name: string; untilMs: number | null };
+  /** All plans that were and will be, the latest first. */
+  pins: { plan: string; version: number; fromMs: number }[];
+  breaker: { reason: string; sinceMs: number } | null;
+  limitMicros: number | null;
+  /** Null while its figures cannot be read. */
+  funds: { spentMicros: number; reservedMicros: number; creditMicros: number } | null;
+  period: { startMs: number; endMs: number; timeZone: string } | null;
+  margin: { basisPoints: number; isOwn: boolean; rows: MarginRow[] };
+  prices: PriceRow[];
 }
 
 const path = (rest: string): string => `/operator/api/${rest}`;
 
-/** The tenants that spent or grew most this month. */
-export async function listSpending(sort: "spend" | "growth"): Promise<SpendingRow[]> {
-  return (await requestJson<{ tenants: SpendingRow[] }>("GET", path(`billing?sort=${sort}`))).tenants;
+/** How the list of spending is ordered. */
+export type SpendingOrder = "spend" | "growth" | "margin";
+
+/** The tenants that spent or grew most this month; `isCut` when there may be more. */
+export function listSpending(
+  sort: SpendingOrder,
+  isOver: boolean,
+): Promise<{ currency: string; tenants: SpendingRow[]; isCut: boolean }> {
+  return requestJson("GET", path(`billing?sort=${sort}${isOver ? "&over=1" : ""}`));
 }
 
-/** All versions of all plans. */
-export async function listPlans(): Promise<Plan[]> {
-  return (await requestJson<{ plans: Plan[] }>("GET", path("plans"))).plans;
+/** All versions of all plans, and the one currency of prices. */
+export function listPlans(): Promise<{ currency: PlanTerms["currency"]; plans: Plan[] }> {
+  return requestJson("GET", path("plans"));
 }
 
 /** Adds a version of a plan. */
@@ -114,15 +90,18 @@ export function pinPlan(
   return requestJson("PUT", path(`tenants/${encodeURIComponent(tenantId)}/plan`), wish);
 }
 
-/** Prices that operators set and those that come with the product. */
-export function listPrices(): Promise<{ rows: PriceRow[]; shipped: ShippedPrice[] }> {
-  return requestJson("GET", path("prices"));
+/** What is known of one tenant's money. */
+export function findTenantMoney(tenantId: string): Promise<TenantMoney> {
+  return requestJson("GET", path(`tenants/${encodeURIComponent(tenantId)}/money`));
 }
 
-/** Adds prices, or only says what they would have changed. */
-export function setPrices(
-  rows: readonly PriceDraft[],
-  isPreview: boolean,
-): Promise<{ effects: PriceEffect[] }> {
-  return requestJson("PUT", path("prices"), { rows, isPreview });
+/** Gives credit; the same key counts once. */
+export function giveCredit(wish: {
+  tenantId: string;
+  amountMicros: number;
+  expiresAtMs?: number;
+  reason: string;
+  idempotencyKey: string;
+}): Promise<unknown> {
+  return requestJson("POST", path("credits"), wish);
 }

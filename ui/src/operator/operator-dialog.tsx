@@ -33,7 +33,10 @@ export function ActForm(props: {
   danger?: boolean;
   ready: boolean;
   act: () => Promise<unknown>;
+  /** After the act. */
   onClose: () => void;
+  /** Instead of the act; as `onClose` unless said. */
+  onCancel?: () => void;
   onDone: () => void;
   children: ReactNode;
 }) {
@@ -65,7 +68,7 @@ export function ActForm(props: {
       {props.children}
       {failure ? <Problem compact error={failure} /> : null}
       <div className="flex justify-end gap-2">
-        <Button onClick={props.onClose}>{words.act.cancel}</Button>
+        <Button onClick={props.onCancel ?? props.onClose}>{words.act.cancel}</Button>
         <Button tone={props.danger ? "danger" : "primary"} type="submit" disabled={!props.ready || busy}>
           {props.action}
         </Button>

@@ -3,7 +3,17 @@
  * Owns: its frame and routes. Refuses to know: what is inside any organization.
  */
 import { useQuery } from "@tanstack/react-query";
-import { ArrowLeft, Building2, Coins, FileCheck2, Layers, ScrollText, Tags } from "lucide-react";
+import {
+  ArrowLeft,
+  Building2,
+  Coins,
+  FileCheck2,
+  Layers,
+  Scale,
+  ScrollText,
+  Tags,
+  Ticket,
+} from "lucide-react";
 import type { ReactNode } from "react";
 import { Link, Route, Switch, useLocation } from "wouter";
 import { AuditView } from "../audit/audit-view.tsx";
@@ -15,10 +25,12 @@ import { Mark } from "../parts/mark.tsx";
 import { Empty, Problem, Skeleton } from "../parts/states.tsx";
 import { decodePart } from "../sessions/session-key.ts";
 import { FrontDoor } from "../sign-in/front-door.tsx";
+import { CodesPage } from "./codes/codes-page.tsx";
 import { PlansPage } from "./money/plans-page.tsx";
-import { PricesPage } from "./money/prices-page.tsx";
+import { ReconciliationPage } from "./money/reconciliation-page.tsx";
 import { SpendingPage } from "./money/spending-page.tsx";
 import { OperatorPage } from "./operator-page.tsx";
+import { PricesPage } from "./prices/prices-page.tsx";
 import { ReceiptsPage } from "./receipts-page.tsx";
 import { TenantDetailPage } from "./tenant-detail-page.tsx";
 import { TenantsPage } from "./tenants-page.tsx";
@@ -53,7 +65,7 @@ function Bar(props: { account: Account }) {
         </p>
         <nav
           aria-label={words.operator.title}
-          className="order-last -mx-1 flex basis-full gap-1 overflow-x-auto sm:order-none sm:flex-1 sm:basis-auto"
+          className="order-last -mx-1 flex basis-full gap-1 overflow-x-auto xl:order-none xl:flex-1 xl:basis-0 xl:[&_svg]:hidden"
         >
           <Tab href="/" icon={<Building2 size={18} aria-hidden />}>
             {words.operator.tenants}
@@ -66,6 +78,12 @@ function Bar(props: { account: Account }) {
           </Tab>
           <Tab href="/prices" icon={<Tags size={18} aria-hidden />}>
             {words.money.prices}
+          </Tab>
+          <Tab href="/codes" icon={<Ticket size={18} aria-hidden />}>
+            {words.operatorMoney.codes}
+          </Tab>
+          <Tab href="/reconciliation" icon={<Scale size={18} aria-hidden />}>
+            {words.operatorMoney.compare}
           </Tab>
           <Tab href="/audit" icon={<ScrollText size={18} aria-hidden />}>
             {words.audit.title}
@@ -103,6 +121,12 @@ function Pages() {
       </Route>
       <Route path="/prices">
         <PricesPage />
+      </Route>
+      <Route path="/codes">
+        <CodesPage />
+      </Route>
+      <Route path="/reconciliation">
+        <ReconciliationPage />
       </Route>
       <Route path="/audit">
         <OperatorPage title={words.audit.title} subtitle={words.operator.auditHint}>

@@ -15,6 +15,7 @@ import { useWords } from "../i18n/words-context.tsx";
 import { Button } from "../parts/button.tsx";
 import { Sheet } from "../parts/page-frame.tsx";
 import { Problem, Skeleton } from "../parts/states.tsx";
+import { TenantMoney } from "./money/tenant-money.tsx";
 import { type OperatorAct, OperatorDialog } from "./operator-dialog.tsx";
 import { OperatorPage } from "./operator-page.tsx";
 import { TenantState } from "./tenant-state.tsx";
@@ -167,6 +168,11 @@ export function TenantDetailPage(props: { id: string }) {
         <>
           <Acts tenant={tenant} onAsk={ask} onDone={refresh} />
           <Facts tenant={tenant} />
+          <TenantMoney
+            key={tenant.id}
+            tenant={{ id: tenant.id, name: tenant.name }}
+            isGoing={tenant.status === "deleting"}
+          />
           <Story tenant={tenant} />
           <OperatorDialog act={act} tenant={tenant} onClose={() => setAct(undefined)} onDone={refresh} />
         </>

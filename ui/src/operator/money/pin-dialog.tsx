@@ -1,6 +1,6 @@
 /** Putting an organization on a plan's version. Owns: that form. Refuses to know: what plans hold. */
 import { useState } from "react";
-import { type Plan, pinPlan, type SpendingRow } from "../../http/operator-money.ts";
+import { type listPlans, pinPlan, type SpendingRow } from "../../http/operator-money.ts";
 import { useWords } from "../../i18n/words-context.tsx";
 import { Dialog } from "../../parts/dialog.tsx";
 import { SelectField, TextField } from "../../parts/field.tsx";
@@ -8,14 +8,22 @@ import { ActForm } from "../operator-dialog.tsx";
 
 /** The form. */
 export function PinDialog(props: {
-  row: SpendingRow;
-  plans: readonly Plan[];
+  row: Pick<SpendingRow, "id" | "name" | "plan">;
+  book: Awaited<ReturnType<typeof listPlans>>;
   onClose: () => void;
   onDone: () => void;
 }) {
   const words = useWords();
-  const { row, plans } = props;
-  const [chosen, setChosen] = useState(() => plans.findIndex(({ id }) => id === row.plan));
+  const { row } = props;
+  const { currency } = props.book;
+  // Nobody can be put on a plan of another currency than that of prices.
+  const plans = props.book.plans.filter(({ terms }) => terms.currency === currency);
+  const [chosen, setChosen] = useState(() =>
+    Math.max(
+      0,
+      plans.findIndex(({ id }) => id === row.plan),
+    ),
+  );
   const [day, setDay] = useState("");
   const plan = plans[chosen];
   return (

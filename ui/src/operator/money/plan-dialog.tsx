@@ -20,7 +20,7 @@ interface Wish {
 
 const isAmount = (name: Limit): boolean => PLAN_AMOUNTS.some((other) => other === name);
 
-function wishOf(plan: Plan | undefined): Wish {
+function wishOf(plan: Plan | undefined, currency: PlanTerms["currency"]): Wish {
   const shown = (name: Limit): string => {
     const limit = plan?.terms[name] ?? null;
     if (limit === null) return "";
@@ -29,7 +29,7 @@ function wishOf(plan: Plan | undefined): Wish {
   return {
     id: plan?.id ?? "",
     name: plan?.terms.name ?? "",
-    currency: plan?.terms.currency ?? "USD",
+    currency: plan?.terms.currency ?? currency,
     models: plan?.terms.models?.join("\n") ?? "",
     limits: Object.fromEntries(LIMITS.map((name) => [name, shown(name)])) as Wish["limits"],
   };
@@ -80,10 +80,16 @@ function LimitFields(props: { wish: Wish; onChange: (limits: Wish["limits"]) => 
 }
 
 /** The form. */
-export function PlanDialog(props: { plan: Plan | undefined; onClose: () => void; onDone: () => void }) {
+export function PlanDialog(props: {
+  plan: Plan | undefined;
+  /** Of prices, and so of plans that can be used. */
+  currency: PlanTerms["currency"];
+  onClose: () => void;
+  onDone: () => void;
+}) {
   const words = useWords();
   const { plan } = props;
-  const [wish, setWish] = useState(() => wishOf(plan));
+  const [wish, setWish] = useState(() => wishOf(plan, props.currency));
   const set = (part: Partial<Wish>) => setWish({ ...wish, ...part });
   const terms = termsOf(wish, plan);
   const isNamed = /^[a-z0-9][a-z0-9-]{0,39}$/.test(wish.id) && wish.name.trim() !== "";
@@ -119,6 +125,9 @@ export function PlanDialog(props: { plan: Plan | undefined; onClose: () => void;
           />
           <SelectField
             label={words.money.currency}
+            hint={
+              wish.currency === props.currency ? undefined : words.operatorMoney.planCurrency(props.currency)
+            }
             value={wish.currency}
             onChange={(event) => set({ currency: event.target.value as Wish["currency"] })}
           >

@@ -76,15 +76,16 @@ export function PlansPage() {
       ) : (
         <Sheet>
           <ul className="divide-y divide-line">
-            {answer.data.map((plan) => (
+            {answer.data.plans.map((plan) => (
               <PlanLine key={`${plan.id}/${plan.version}`} plan={plan} onEdit={() => setEditing(plan)} />
             ))}
           </ul>
         </Sheet>
       )}
-      {editing ? (
+      {editing && answer.data ? (
         <PlanDialog
           plan={editing === "new" ? undefined : editing}
+          currency={answer.data.currency}
           onClose={() => setEditing(undefined)}
           onDone={() => void queries.invalidateQueries({ queryKey: ["operator"] })}
         />
