@@ -10,7 +10,7 @@ import { accessFaults, type BrowserWorld, findChromium, startBrowserWorld } from
 const COST = { input: 2.5, output: 10, cacheRead: 0.5, cacheWrite: 0 };
 const CALLS = [1_117, 20_011, 333_333, 7];
 
-/** Usage of one person in one conversation. */
+/** Usage of one person in one conversation, by several models. */
 async function fill(world: BrowserWorld): Promise<void> {
   const { app } = world.app;
   const scope = app.door.scope(await world.app.tenant("home"));
@@ -18,9 +18,15 @@ async function fill(world: BrowserWorld): Promise<void> {
     ...{ prices: new PriceBook(), clock: systemClock },
     log: makeLog({ level: "silent" }),
   });
-  const statements = CALLS.flatMap((inputTokens) => {
+  const statements = CALLS.flatMap((inputTokens, index) => {
     const usage = { inputTokens, outputTokens: 13, cacheReadTokens: 1, cacheWriteTokens: 0, isExact: true };
-    const model = { provider: "harbour", model: "deep", cost: COST, userId: app.firstRun.user.id, usage };
+    const model = {
+      provider: "harbour",
+      model: index % 2 === 0 ? "deep" : "shallow",
+      cost: COST,
+      userId: app.firstRun.user.id,
+      usage,
+    };
     return meter.modelCall(scope, modelInput(systemClock.nowMs(), model)).statements;
   });
   await scope.db.write({ statements });
@@ -36,11 +42,13 @@ describe.skipIf(findChromium() === undefined)("billing (needs a Chromium)", () =
   });
   afterAll(() => world.close());
 
-  it("follows a figure down to a turn and its ledger lines, equal to the micro-unit at each step", async () => {
+  it("follows a figure down to a turn and its ledger lines, equal to the micro-unit at each step", {
+    timeout: 60_000,
+  }, async () => {
     const context = await world.signIn();
     const page = await context.newPage();
     await page.goto(`${world.app.url}/t/home/billing/statements`);
-    await page.getByText(/1 line/).waitFor();
+    await page.getByText(/2 lines/).waitFor();
     expect(await accessFaults(page)).toEqual([]);
     await page.goto(`${world.app.url}/t/home/usage`);
     await page.getByRole("link", { name: "Follow the figures" }).waitFor();
@@ -48,7 +56,7 @@ describe.skipIf(findChromium() === undefined)("billing (needs a Chromium)", () =
     await page.getByRole("link", { name: "Follow the figures" }).click();
     const figure = page.locator("main table").first();
     const totals: number[] = [];
-    for (const by of ["day", "user", "agent", "session"]) {
+    for (const by of ["day", "session"]) {
       await page.waitForURL((url) => url.searchParams.get("groupBy") === by);
       await figure.locator("tfoot").waitFor();
       const costs = await figure.locator("tbody tr td:nth-child(2)").allInnerTexts();
@@ -63,10 +71,99 @@ describe.skipIf(findChromium() === undefined)("billing (needs a Chromium)", () =
     await figure.locator("tbody a").first().click();
     await page.getByRole("heading", { name: "Ledger lines of this turn" }).waitFor();
     await page.getByRole("region", { name: "Ledger lines of this turn" }).waitFor();
-    const lines = page.locator("main table").nth(1).locator("tbody td:nth-child(6)");
+    const lines = page.locator("main table").nth(1).locator("tbody td:nth-child(2)");
     const charged = (await lines.allInnerTexts()).map(microsOf).reduce((sum, cost) => sum + cost, 0);
     expect(charged).toBe(microsOf(await figure.locator("tfoot td:nth-child(2)").innerText()));
+    const used = page.locator("main table").nth(1).locator("tfoot td:nth-child(2)");
+    expect(microsOf(await used.innerText())).toBe(charged);
     expect(await accessFaults(page)).toEqual([]);
+    await page.getByRole("link", { name: "Open the conversation" }).click();
+    await page.waitForURL(/\/t\/home\/chat\//);
+    await context.close();
+  });
+
+  it("shows sums at any place that are those of their rows and of the protocol, to the micro-unit", {
+    timeout: 60_000,
+  }, async () => {
+    const context = await world.signIn();
+    const page = await context.newPage();
+    const headers = { authorization: `Bearer ${await world.app.token("home")}` };
+    const read = async (query: string) => {
+      const answer = await fetch(`${world.app.url}/t/home/api/usage/drill?${query}`, { headers });
+      return (await answer.json()) as { rows: { key: string }[]; total: { costMicros: number } };
+    };
+    const groups = ["user", "agent", "model", "channel", "session", "run"];
+    for (const group of groups) {
+      const [first] = (await read(`groupBy=${group}`)).rows;
+      const filter = new URLSearchParams({ [group]: first?.key ?? "" });
+      for (const step of [1, 3]) {
+        const groupBy = groups[(groups.indexOf(group) + step) % groups.length] ?? "day";
+        const { total } = await read(`${filter}&groupBy=${groupBy}`);
+        await page.goto(`${world.app.url}/t/home/usage/details?${filter}&groupBy=${groupBy}`);
+        const figure = page.locator("main table").first();
+        await figure.locator("tfoot").waitFor();
+        const costs = await figure.locator("tbody tr td:nth-child(2)").allInnerTexts();
+        const shown = microsOf(await figure.locator("tfoot td:nth-child(2)").innerText());
+        expect({ group, groupBy, shown }).toEqual({ group, groupBy, shown: total.costMicros });
+        expect(costs.map(microsOf).reduce((sum, cost) => sum + cost, 0)).toBe(shown);
+      }
+    }
+    await context.close();
+  });
+
+  it("shows who used it with its growth, and reads the days under the arrow keys", async () => {
+    const context = await world.signIn();
+    const page = await context.newPage();
+    await page.goto(`${world.app.url}/t/home/usage`);
+    const sheet = page.locator("section").filter({ hasText: "Who and what used it" }).first();
+    const totals = new Set<number>();
+    for (const group of ["Person", "Agent", "Model", "Channel"]) {
+      await sheet.getByText(group, { exact: true }).first().click();
+      await sheet.getByRole("columnheader", { name: group }).waitFor();
+      await sheet.locator("tfoot").waitFor();
+      totals.add(microsOf(await sheet.locator("tfoot td:nth-child(2)").innerText()));
+      // Nothing was used in the days before.
+      await sheet.locator("tbody td:nth-child(3)").getByText("New").first().waitFor();
+    }
+    expect(totals.size).toBe(1);
+    await page.getByText("Cost", { exact: true }).first().click();
+    await page.getByRole("img", { name: /Bar chart of Cost/ }).focus();
+    await page.keyboard.press("ArrowLeft");
+    const way = page.getByRole("link", { name: "Follow this day" });
+    await way.waitFor();
+    expect(microsOf((await way.locator("..").innerText()).split("$")[1] ?? "")).toBe([...totals][0]);
+    await page.keyboard.press("Enter");
+    await page.waitForURL((url) => url.searchParams.get("groupBy") === "session");
+    await context.close();
+  });
+
+  it("reads a day at a finger's tap, which does not lead away from it", async () => {
+    const small = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true };
+    const context = await world.signIn(small);
+    const page = await context.newPage();
+    await page.goto(`${world.app.url}/t/home/usage`);
+    const chart = page.getByRole("img", { name: /Bar chart/ });
+    await chart.locator(".u-over").waitFor();
+    await chart.scrollIntoViewIfNeeded();
+    await chart.tap();
+    await page.getByRole("link", { name: "Follow this day" }).waitFor();
+    expect(new URL(page.url()).pathname).toBe("/t/home/usage");
+    await page.getByRole("link", { name: "Follow this day" }).click();
+    await page.waitForURL((url) => url.searchParams.get("groupBy") === "session");
+    await context.close();
+  });
+
+  it("lists the ledger with the newest line first, page by page, each leading to its turn", async () => {
+    const context = await world.signIn();
+    const page = await context.newPage();
+    await page.goto(`${world.app.url}/t/home/billing/ledger`);
+    const seqs = page.locator("main tbody td:last-child");
+    await seqs.first().waitFor();
+    const shown = (await seqs.allInnerTexts()).map(Number);
+    expect(shown.length).toBeGreaterThan(2);
+    expect(shown).toEqual(shown.toSorted((left, right) => right - left));
+    await page.locator("main tbody a").first().click();
+    await page.getByRole("region", { name: "Ledger lines of this turn" }).waitFor();
     await context.close();
   });
 

@@ -1,19 +1,22 @@
 /** The Control UI's pure rules: what a transcript becomes, what a page replaces, what a spreadsheet may see. */
 import { describe, expect, it } from "vitest";
 import { startOfDay } from "../../ui/src/billing/day-start.ts";
+import { readTopUp } from "../../ui/src/billing/top-up/top-up-amount.ts";
+import { listWarnings, type MoneyWarning, warningLevel } from "../../ui/src/billing/warnings.ts";
 import { foldTranscript } from "../../ui/src/chat/fold-transcript.ts";
 import { applyAgentEvent, applyChatEvent, runParts, startRun } from "../../ui/src/chat/live-run.ts";
 import { failureText } from "../../ui/src/chat/run-failure.ts";
 import { holdsAnswer, localRows, takeRow, takeTail } from "../../ui/src/chat/transcript-rows.ts";
 import type { TranscriptRow } from "../../ui/src/gateway/wire.ts";
+import type { BillingOverview, Budget, BudgetScope } from "../../ui/src/http/billing.ts";
 import { en } from "../../ui/src/i18n/en.ts";
 import { decimalOf, makeMoney, parseMicros } from "../../ui/src/i18n/money.ts";
 import { zhCN } from "../../ui/src/i18n/zh-cn.ts";
 import { groupSessions } from "../../ui/src/sessions/group-sessions.ts";
 import { joinKey, sessionPath, splitKey, titleOf } from "../../ui/src/sessions/session-key.ts";
 import { slugFrom } from "../../ui/src/sign-in/slug.ts";
-import { drillPath, placeBelow, readPlace } from "../../ui/src/usage/drill-path.ts";
-import { csvCell, csvText, daysOf } from "../../ui/src/usage/usage-numbers.ts";
+import { drillPath, placeBelow, readPlace, turnPath } from "../../ui/src/usage/drill-path.ts";
+import { csvCell, csvText, daysBefore, daysOf } from "../../ui/src/usage/usage-numbers.ts";
 
 function row(seq: number, role: string, text: string, runId?: string): TranscriptRow {
   const id = `r${seq}`;
@@ -199,11 +202,57 @@ describe("money", () => {
     expect(makeMoney("en", "USD").exact(9_007_199_254_740_991)).toBe("$9,007,199,254.740991");
     expect(makeMoney("en", "USD").exact(-1)).toBe("-$0.000001");
     expect(makeMoney("zh-CN", "CNY").show(12_345_678)).toBe("¥12.35");
+    expect(makeMoney("en", "CNY").whole(50_000_000)).toBe("¥50");
+    expect(makeMoney("en", undefined).show(12_345_678)).toBe("12.35");
     expect(decimalOf(1_100_000)).toBe("1.100000");
     expect([parseMicros("0.1"), parseMicros(" 25 "), parseMicros("1.000001")]).toEqual([
       100_000, 25_000_000, 1_000_001,
     ]);
     expect(["", "-1", "1,5", "1.0000001", "1e3", "x"].map(parseMicros)).toEqual(new Array(6).fill(undefined));
+  });
+
+  it("takes only amounts that can be paid, and says why not", () => {
+    const bounds = { minMicros: 1_000_000, maxMicros: 100_000_000_000 };
+    const read = (text: string) => readTopUp(text, bounds);
+    expect(["1", "12.5", "0012.30", "100000"].map((text) => read(text).micros)).toEqual([
+      1_000_000, 12_500_000, 12_300_000, 100_000_000_000,
+    ]);
+    expect(["", "-5", "1e3", "1,5", "1.001", "0.99", "100000.01"].map((text) => read(text).fault)).toEqual([
+      ...["not_amount", "not_amount", "not_amount", "not_amount"],
+      ...["too_fine", "too_small", "too_large"],
+    ]);
+  });
+
+  it("warns of what holds now, the gravest first, and not of what was raised or taken away since", () => {
+    const alert = (scope: BudgetScope, scopeId: string, level: number) => ({
+      ...{ id: `${scope}${level}`, scope, scopeId, level, period: "2026-11", limitMicros: 1, spentMicros: 1 },
+      atMs: 0,
+    });
+    const overview = (limitMicros: number | null, spentMicros: number) =>
+      ({
+        alerts: [alert("tenant", "plan", 95), alert("agent", "main", 80), alert("user", "gone", 100)],
+        breaker: { reason: "loop", sinceMs: 7 },
+        budget: { limitMicros, spentMicros, reservedMicros: 0, creditMicros: 5 },
+        period: { startMs: 0, endMs: 9, timeZone: "UTC" },
+      }) as unknown as BillingOverview;
+    const main = { scope: "agent", scopeId: "main", name: "Main", period: "total", limitMicros: 1000 };
+    const budgets = [{ ...main, spentMicros: 800, reservedMicros: 0, resetAtMs: null }] as Budget[];
+    const ids = (warned: MoneyWarning[]) => warned.map((warning) => warning.id);
+    expect(ids(listWarnings(overview(1000, 950), budgets))).toEqual([
+      ...["stopped:7", "tenant:plan:2026-11:1000:95", "agent:main:total:1000:80"],
+    ]);
+    // Raised: nothing is near any more. A plan without a budget warns of none.
+    expect(ids(listWarnings(overview(10_000, 950), []))).toEqual(["stopped:7"]);
+    expect(ids(listWarnings(overview(null, 950), []))).toEqual(["stopped:7"]);
+    expect(warningLevel(799, 1000)).toBe(undefined);
+    expect(warningLevel(0, 0)).toBe(undefined);
+    expect(warningLevel(9_007_199_254_740_990, 9_007_199_254_740_991)).toBe(95);
+  });
+
+  it("is compared with as many days right before", () => {
+    expect(daysBefore({ from: "2026-03-01", to: "2026-03-30" })).toEqual({
+      ...{ from: "2026-01-30", to: "2026-02-28", days: 30 },
+    });
   });
 
   it("knows when a day begins where clocks change", () => {
@@ -215,13 +264,20 @@ describe("money", () => {
 
   it("follows a figure down and never asks by what is chosen already", () => {
     let place = readPlace(new URLSearchParams("from=2026-11-01&to=2026-11-30&groupBy=day&day=&x=1"));
-    const groups = ["2026-11-02", "mei", "main", "s1", "r1"].map((key) => {
+    const groups = ["2026-11-02", "s1", "r1"].map((key) => {
       place = placeBelow(place, key);
       return place.groupBy;
     });
-    expect(groups).toEqual(["user", "agent", "session", "run", "model"]);
+    expect(groups).toEqual(["session", "run", "model"]);
     expect(drillPath(place)).toBe(
-      "/usage/details?from=2026-11-01&to=2026-11-30&day=2026-11-02&user=mei&agent=main&session=s1&run=r1&groupBy=model",
+      "/usage/details?from=2026-11-01&to=2026-11-30&day=2026-11-02&session=s1&run=r1&groupBy=model",
+    );
+    // A turn before midnight in Shanghai, and one after it.
+    expect(turnPath("r 1", Date.UTC(2026, 10, 2, 15), "Asia/Shanghai")).toBe(
+      "/usage/details?from=2026-11-01&to=2026-11-03&run=r+1&groupBy=model",
+    );
+    expect(turnPath("r1", Date.UTC(2026, 10, 2, 17), "Asia/Shanghai")).toContain(
+      "from=2026-11-02&to=2026-11-04",
     );
     expect(readPlace(new URLSearchParams("groupBy=nothing")).groupBy).toBe("day");
   });

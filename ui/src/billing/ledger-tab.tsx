@@ -9,6 +9,7 @@ import { Button } from "../parts/button.tsx";
 import { SelectField, TextField } from "../parts/field.tsx";
 import { Sheet } from "../parts/page-frame.tsx";
 import { Empty, Problem, Skeleton } from "../parts/states.tsx";
+import { turnPath } from "../usage/drill-path.ts";
 import { startOfDay } from "./day-start.ts";
 import { TransferTable } from "./transfer-table.tsx";
 import { billingKey, useTenantMoney } from "./use-billing.ts";
@@ -98,7 +99,12 @@ export function LedgerTab(props: { timeZone: string }) {
               hint={words.ledger.emptyHint}
             />
           ) : (
-            <TransferTable withRun label={words.billing.ledger} transfers={lines} money={money} />
+            <TransferTable
+              label={words.billing.ledger}
+              transfers={lines}
+              money={money}
+              pathOf={(line) => turnPath(line.runId ?? "", line.atMs, props.timeZone)}
+            />
           )}
         </Sheet>
       )}

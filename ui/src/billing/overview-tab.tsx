@@ -1,12 +1,12 @@
 /** Plan, budget, limits and warnings. Owns: their layout. Refuses to know: how they are counted. */
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQueryClient } from "@tanstack/react-query";
 import { OctagonPause } from "lucide-react";
 import { type ReactNode, useState } from "react";
 import { useScope, useTenant } from "../gateway/tenant-context.tsx";
-import { type BillingOverview, type BudgetAlert, listBudgets, resumeTurns } from "../http/billing.ts";
+import { type BillingOverview, resumeTurns } from "../http/billing.ts";
 import { useFormats } from "../i18n/formats.ts";
 import { useMoney } from "../i18n/use-money.ts";
-import { useSpeech, useWords } from "../i18n/words-context.tsx";
+import { useWords } from "../i18n/words-context.tsx";
 import { Badge } from "../parts/badge.tsx";
 import { Button } from "../parts/button.tsx";
 import { Sheet } from "../parts/page-frame.tsx";
@@ -15,7 +15,11 @@ import { useToast } from "../parts/toasts.tsx";
 import { BudgetBar } from "./budget-bar.tsx";
 import { PreviewForm } from "./preview-form.tsx";
 import { RedeemForm } from "./redeem-form.tsx";
+import { TopUpForm } from "./top-up/top-up-form.tsx";
+import { TopUpReturn } from "./top-up/top-up-return.tsx";
 import { billingKey } from "./use-billing.ts";
+import { useBudgetName } from "./use-budget-name.ts";
+import { useDays } from "./use-days.ts";
 
 interface Props {
   overview: BillingOverview;
@@ -54,16 +58,6 @@ function Breaker(props: { sinceMs: number }) {
       ) : null}
     </section>
   );
-}
-
-/** Dates in the tenant's own zone; the end of a period is the last day in it. */
-function useDays(timeZone: string) {
-  const { language } = useSpeech();
-  const day = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeZone });
-  return {
-    of: (ms: number) => day.format(new Date(ms)),
-    before: (ms: number) => day.format(new Date(ms - 1)),
-  };
 }
 
 function Figure(props: { name: string; value: string }) {
@@ -199,20 +193,6 @@ function Limits({ overview }: Props) {
   );
 }
 
-/** What the budget of an alert is called. */
-function useBudgetName(): (alert: BudgetAlert) => string {
-  const words = useWords();
-  const { slug } = useTenant();
-  const budgets = useQuery({ queryKey: billingKey(slug, "budgets"), queryFn: () => listBudgets(slug) });
-  return (alert) => {
-    if (alert.scopeId === "plan") return words.billing.planBudget;
-    const known = budgets.data?.find(
-      (budget) => budget.scope === alert.scope && budget.scopeId === alert.scopeId,
-    );
-    return `${words.budgets.scope[alert.scope]} ${known?.name ?? alert.scopeId}`;
-  };
-}
-
 function Alerts({ overview }: Props) {
   const words = useWords();
   const formats = useFormats();
@@ -242,21 +222,34 @@ function Alerts({ overview }: Props) {
   );
 }
 
+/** What admins can do about money: pay beside the smaller acts, which stand side by side where nobody takes payments. */
+function Acts({ overview }: Props) {
+  const smaller = (
+    <>
+      <RedeemForm currency={overview.currency} />
+      <PreviewForm currency={overview.currency} />
+    </>
+  );
+  const canPay = overview.topUp.providers.length > 0;
+  return (
+    <div className="grid items-start gap-6 lg:grid-cols-2">
+      <TopUpForm overview={overview} />
+      {canPay ? <div className="grid gap-6">{smaller}</div> : smaller}
+    </div>
+  );
+}
+
 /** The overview. */
 export function OverviewTab({ overview }: Props) {
   const mayAdmin = useScope("operator.admin");
   return (
     <>
       {overview.breaker ? <Breaker sinceMs={overview.breaker.sinceMs} /> : null}
+      {mayAdmin ? <TopUpReturn currency={overview.currency} /> : null}
       <BudgetSheet overview={overview} />
       <Alerts overview={overview} />
+      {mayAdmin ? <Acts overview={overview} /> : null}
       <Limits overview={overview} />
-      {mayAdmin ? (
-        <div className="grid items-start gap-6 lg:grid-cols-2">
-          <PreviewForm currency={overview.currency} />
-          <RedeemForm currency={overview.currency} />
-        </div>
-      ) : null}
     </>
   );
 }

@@ -10,18 +10,19 @@ export function billingKey(slug: string, ...rest: unknown[]) {
   return ["tenant", slug, "billing", ...rest] as const;
 }
 
-/** Plan, budget and limits of the tenant. */
-export function useBilling(): UseQueryResult<BillingOverview, Error> {
+/** Plan, budget and limits of the tenant, asked for again after each `everyMs`. */
+export function useBilling(everyMs?: number): UseQueryResult<BillingOverview, Error> {
   const { slug } = useTenant();
   return useQuery({
     queryKey: billingKey(slug, "overview"),
     queryFn: () => findBilling(slug),
     staleTime: 10_000,
+    refetchInterval: everyMs ?? false,
   });
 }
 
-/** Money of the tenant; `currency` is undefined until it is known. */
-export function useTenantMoney(): { money: Money; currency: string | undefined } {
-  const currency = useBilling().data?.currency;
-  return { money: useMoney(currency ?? "USD"), currency };
+/** Money of the tenant in its own currency; `isPending` until that is known. When it cannot be known, plain numbers. */
+export function useTenantMoney(): { money: Money; currency: string | undefined; isPending: boolean } {
+  const { data, isPending } = useBilling();
+  return { money: useMoney(data?.currency), currency: data?.currency, isPending };
 }

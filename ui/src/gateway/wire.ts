@@ -123,7 +123,7 @@ export interface AgentsPage {
   agents: AgentRow[];
 }
 
-/** Token and cost sums; costs in US dollars. */
+/** Token and cost sums; costs in whole units of the tenant's currency. */
 export interface UsageTotals {
   input: number;
   output: number;

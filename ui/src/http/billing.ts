@@ -14,6 +14,8 @@ export interface BudgetAlert {
   scope: BudgetScope;
   /** `plan` for the plan's own budget. */
   scopeId: string;
+  /** Month (`YYYY-MM`) or `total`. */
+  period: string;
   limitMicros: number;
   spentMicros: number;
   atMs: number;
@@ -42,6 +44,8 @@ export interface BillingOverview {
   };
   alerts: BudgetAlert[];
   breaker: { reason: string; sinceMs: number } | null;
+  /** Who takes payments in the tenant's currency, and how much at once. */
+  topUp: { providers: string[]; minMicros: number; maxMicros: number };
 }
 
 /** Whose spending a budget limits. */
@@ -165,15 +169,16 @@ export function saveBudget(
   return requestJson("PUT", billingPath(slug, "budgets"), wish);
 }
 
-/** A page of ledger lines, the oldest first. */
+/** A page of ledger lines, the newest first; `before` is the `next` of the page before it. */
 export function listTransfers(
   slug: string,
   filter: { run?: string; kind?: string; from?: number; to?: number },
-  after: number | null,
+  before: number | null = null,
+  limit = 50,
 ): Promise<{ transfers: Transfer[]; next: number | null }> {
-  const query = new URLSearchParams({ limit: "50" });
+  const query = new URLSearchParams({ order: "newest", limit: String(limit) });
   for (const [name, value] of Object.entries(filter)) if (value) query.set(name, String(value));
-  if (after !== null) query.set("after", String(after));
+  if (before !== null) query.set("before", String(before));
   return requestJson("GET", billingPath(slug, `ledger?${query}`));
 }
 
@@ -181,6 +186,14 @@ export function listTransfers(
 export async function listStatements(slug: string): Promise<StatementHead[]> {
   const path = billingPath(slug, "statements");
   return (await requestJson<{ statements: StatementHead[] }>("GET", path)).statements;
+}
+
+/** Begins to pay for credit; `returnTo` is a path of this site. The payer goes on at `redirect`. */
+export function beginTopUp(
+  slug: string,
+  wish: { provider: string; amountMicros: number; returnTo: string },
+): Promise<{ orderId: string; redirect: string }> {
+  return requestJson("POST", billingPath(slug, "top-ups"), wish);
 }
 
 /** Turns a code into credit. */

@@ -20,7 +20,7 @@ export interface AccessToken {
   revokedAtMs: number | null;
 }
 
-/** Price of a model in US dollars per million tokens. */
+/** Price of a model in the tenant's currency per million tokens. */
 export interface ModelCost {
   input: number;
   output: number;

@@ -66,6 +66,54 @@ export const billingEn = {
     redeemed: (amount: string) => `${amount} of credit added`,
     redeemedBefore: (amount: string) => `This code was redeemed before: ${amount} of credit`,
   },
+  topUp: {
+    title: "Top up",
+    hint: "Pay in advance. Credit is used when the plan's budget is.",
+    amount: (currency: string) => `Amount (${currency})`,
+    range: (least: string, most: string) =>
+      `From ${least} to ${most}, with at most two digits after the point.`,
+    notAmount: "Write a number such as 25 or 12.50.",
+    tooFine: "At most two digits after the point.",
+    tooSmall: (least: string) => `At least ${least}.`,
+    tooLarge: (most: string) => `At most ${most} at once.`,
+    pays: "Pay with",
+    providers: { stripe: "Card (Stripe)", alipay: "Alipay" } as Readonly<Record<string, string>>,
+    act: "Go to payment",
+    actAmount: (amount: string) => `Pay ${amount}`,
+    going: "Opening the payment page…",
+    unreachable: "The payment service did not answer as it should. Nothing was paid. Try again in a moment.",
+    waiting: "You are back from paying. Waiting for the payment service to confirm…",
+    waitingHint: "This mostly takes seconds. The credit is added also when you leave this page.",
+    late: "The payment service has not confirmed yet",
+    lateHint: "Some ways to pay take hours. The credit is added as soon as it is confirmed.",
+    credited: (amount: string) => `${amount} of credit added`,
+    creditedHint: "The payment is confirmed. Thank you.",
+    cancelled: "Nothing was paid",
+    cancelledHint: "You left the payment page before paying.",
+  },
+  warning: {
+    label: "Warnings about money",
+    plan: "The plan's budget",
+    tenant: "The organization's budget",
+    user: (name: string) => `The budget of ${name}`,
+    agent: (name: string) => `The budget of the agent ${name}`,
+    key: (name: string) => `The budget of the token ${name}`,
+    near: (whose: string, share: string, spent: string, limit: string, day: string) =>
+      `${whose} is ${share} used: ${spent} of ${limit}. It begins anew on ${day}.`,
+    nearForEver: (whose: string, share: string, spent: string, limit: string) =>
+      `${whose} is ${share} used: ${spent} of ${limit}. It never begins anew.`,
+    full: (whose: string, spent: string, limit: string, day: string) =>
+      `${whose} is used up: ${spent} of ${limit}. Its turns are refused until ${day}.`,
+    fullForEver: (whose: string, spent: string, limit: string) =>
+      `${whose} is used up: ${spent} of ${limit}. Its turns are refused until it is raised.`,
+    onCredit: (whose: string, limit: string, credit: string, day: string) =>
+      `${whose} of ${limit} is used up. Until ${day} turns are paid with credit; ${credit} is left.`,
+    stopped: (when: string) =>
+      `New turns are stopped since ${when}: they followed each other as if in a loop.`,
+    more: (n: number) => plural(n, "more warning", "more warnings"),
+    open: "Open Billing",
+    putAway: "Put this warning away",
+  },
   budgets: {
     hint: "Each limits what a person, an agent, a token or the whole organization may spend. A call runs only when all that apply have room for its worst case.",
     empty: "No budgets yet",
@@ -88,7 +136,7 @@ export const billingEn = {
     reserved: (amount: string) => `${amount} reserved`,
   },
   ledger: {
-    hint: "Each line takes an amount from one account and gives it to another. Lines are never changed.",
+    hint: "Each line takes an amount from one account and gives it to another, the newest first. Lines are never changed.",
     empty: "No lines that fit",
     emptyHint: "Lines appear with the first call that costs something. Try other days.",
     kind: "Kind",
@@ -103,6 +151,8 @@ export const billingEn = {
     line: "Line",
     more: "Show more lines",
     ofRun: "Ledger lines of this turn",
+    used: "Used up",
+    all: "All lines of this turn",
     linked: "Belongs to",
     source: "Source",
     kinds: {
@@ -153,8 +203,12 @@ export const billingEn = {
     title: "Where it went",
     subtitle: "Every figure to the last digit, down to turns and their ledger lines.",
     open: "Follow the figures",
-    byUser: "By person",
-    byChannel: "By channel",
+    breakdown: "Who and what used it",
+    growth: "Growth",
+    growthHint: (days: number) => `Against the ${plural(days, "day", "days")} before`,
+    fresh: "New",
+    conversation: "Open the conversation",
+    followDay: "Follow this day",
     groupBy: "Group by",
     groups: {
       day: "Day",

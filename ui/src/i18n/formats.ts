@@ -1,4 +1,4 @@
-/** Numbers, money, dates and spans in the reader's language. Owns: the Intl formats. Refuses to know: what they measure. */
+/** Numbers, dates and spans in the reader's language. Owns: the Intl formats. Refuses to know: what they measure. */
 import { useMemo } from "react";
 import type { Words } from "./en.ts";
 import { useSpeech } from "./words-context.tsx";
@@ -7,7 +7,6 @@ import { useSpeech } from "./words-context.tsx";
 export interface Formats {
   count(n: number): string;
   compact(n: number): string;
-  money(dollars: number): string;
   percent(share: number): string;
   day(date: Date): string;
   dayTime(date: Date): string;
@@ -16,17 +15,6 @@ export interface Formats {
   moment(date: Date): string;
   span(ms: number): string;
   bytes(sizeBytes: number): string;
-}
-
-function moneyFormat(language: string): (dollars: number) => string {
-  const coarse = new Intl.NumberFormat(language, { style: "currency", currency: "USD" });
-  const fine = new Intl.NumberFormat(language, {
-    style: "currency",
-    currency: "USD",
-    minimumFractionDigits: 4,
-    maximumFractionDigits: 4,
-  });
-  return (dollars) => (dollars !== 0 && Math.abs(dollars) < 0.1 ? fine : coarse).format(dollars);
 }
 
 function makeFormats(language: string, words: Words): Formats {
@@ -61,7 +49,6 @@ function makeFormats(language: string, words: Words): Formats {
   return {
     count: (n) => count.format(n),
     compact: (n) => compact.format(n),
-    money: moneyFormat(language),
     percent: (share) => percent.format(share),
     day: (date) => day.format(date),
     dayTime: (date) => dayTime.format(date),

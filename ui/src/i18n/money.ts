@@ -4,6 +4,8 @@
 export interface Money {
   /** Rounded to the currency's smallest coin, or four digits for very small amounts. */
   show(micros: number): string;
+  /** Without digits after the point. */
+  whole(micros: number): string;
   /** Every digit there is. */
   exact(micros: number): string;
 }
@@ -23,15 +25,23 @@ export function parseMicros(text: string): number | undefined {
   return whole === undefined ? undefined : Number(whole) * 1_000_000 + Number(part.padEnd(6, "0"));
 }
 
-/** The formats of a currency in a language. */
-export function makeMoney(language: string, currency: string): Money {
+/** The formats of a currency in a language; plain numbers for a currency that nobody told. */
+export function makeMoney(language: string, currency: string | undefined): Money {
   const format = (digits?: Intl.NumberFormatOptions) =>
-    new Intl.NumberFormat(language, { style: "currency", currency, ...digits });
-  const coarse = format();
+    new Intl.NumberFormat(
+      language,
+      // A tenant has one currency, so that its plain sign says enough.
+      currency === undefined
+        ? digits
+        : { style: "currency", currency, currencyDisplay: "narrowSymbol", ...digits },
+    );
+  const coarse = format({ minimumFractionDigits: 2, maximumFractionDigits: 2 });
+  const round = format({ maximumFractionDigits: 0 });
   const fine = format({ minimumFractionDigits: 4, maximumFractionDigits: 4 });
   const full = format({ minimumFractionDigits: 6, maximumFractionDigits: 6 });
   return {
     show: (micros) => (micros !== 0 && Math.abs(micros) < 100_000 ? fine : coarse).format(decimalOf(micros)),
+    whole: (micros) => round.format(decimalOf(micros)),
     exact: (micros) => full.format(decimalOf(micros)),
   };
 }

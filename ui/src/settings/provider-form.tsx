@@ -1,6 +1,7 @@
 /** Edits one provider: address, key, models. Owns: the form. Refuses to know: the list. */
 import { Plus, X } from "lucide-react";
 import { useState } from "react";
+import { useTenantMoney } from "../billing/use-billing.ts";
 import { useTenant } from "../gateway/tenant-context.tsx";
 import { type ModelWish, type Provider, type ProviderModel, saveProvider } from "../http/tenant-settings.ts";
 import { useWords } from "../i18n/words-context.tsx";
@@ -31,6 +32,8 @@ function ModelFields(props: {
 }) {
   const words = useWords();
   const { model, onChange } = props;
+  // The sign of no currency in particular stands until the tenant's is known.
+  const { currency = "¤" } = useTenantMoney();
   const wholeNumber = (text: string) => Math.floor(Number(text)) || null;
   return (
     <li className="grid gap-3 rounded-medium border border-line bg-paper p-3">
@@ -65,7 +68,7 @@ function ModelFields(props: {
           onChange={(e) => onChange({ ...model, maxTokens: wholeNumber(e.target.value) })}
         />
         <TextField
-          label={words.providers.costIn}
+          label={words.providers.costIn(currency)}
           type="number"
           min={0}
           step="any"
@@ -73,7 +76,7 @@ function ModelFields(props: {
           onChange={(e) => onChange(withPrice(model, "input", e.target.value))}
         />
         <TextField
-          label={words.providers.costOut}
+          label={words.providers.costOut(currency)}
           type="number"
           min={0}
           step="any"

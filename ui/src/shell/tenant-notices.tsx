@@ -1,7 +1,6 @@
 /** Lines above the pages: an operator who looks in, a suspended organization, ownership on offer. Owns: those lines. Refuses to know: the pages. */
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Crown, Eye, Lock } from "lucide-react";
-import type { ReactNode } from "react";
 import { useLocation } from "wouter";
 import { useScope, useTenant } from "../gateway/tenant-context.tsx";
 import { ACCOUNT_KEY } from "../http/account.ts";
@@ -18,35 +17,9 @@ import { HttpFailure } from "../http/request.ts";
 import { useFormats } from "../i18n/formats.ts";
 import { useWords } from "../i18n/words-context.tsx";
 import { useToast } from "../parts/toasts.tsx";
+import { NoticeAnswer, NoticeLine } from "./notice-line.tsx";
 
 const PERIOD_MS = 60_000;
-
-function Line(props: { icon: ReactNode; text: string; children?: ReactNode }) {
-  return (
-    <div
-      role="status"
-      className="no-print flex min-h-9 flex-wrap items-center justify-center gap-x-3 gap-y-1 bg-willow-soft px-4 py-1.5 text-s text-willow"
-    >
-      <span className="flex min-w-0 items-start gap-2 text-left">
-        {props.icon}
-        <span className="min-w-0 break-words">{props.text}</span>
-      </span>
-      {props.children}
-    </div>
-  );
-}
-
-function Answer(props: { text: string; onClick: () => void }) {
-  return (
-    <button
-      type="button"
-      className="shrink-0 font-semibold underline underline-offset-4"
-      onClick={props.onClick}
-    >
-      {props.text}
-    </button>
-  );
-}
 
 function LookLine(props: {
   grant: BreakGlass;
@@ -61,17 +34,20 @@ function LookLine(props: {
     ? words.operator.bannerWaiting(grant.operatorName)
     : words.operator.banner(grant.operatorName, formats.moment(new Date(grant.endsAtMs ?? 0)));
   return (
-    <Line icon={<Eye size={16} aria-hidden className="mt-0.5 shrink-0" />} text={`${said} “${grant.reason}”`}>
+    <NoticeLine
+      icon={<Eye size={16} aria-hidden className="mt-0.5 shrink-0" />}
+      text={`${said} “${grant.reason}”`}
+    >
       {props.mayAnswer && waiting ? (
         <>
-          <Answer text={words.operator.consent} onClick={() => props.onAnswer("consent")} />
-          <Answer text={words.operator.refuse} onClick={() => props.onAnswer("refuse")} />
+          <NoticeAnswer text={words.operator.consent} onClick={() => props.onAnswer("consent")} />
+          <NoticeAnswer text={words.operator.refuse} onClick={() => props.onAnswer("refuse")} />
         </>
       ) : null}
       {props.mayAnswer && !waiting ? (
-        <Answer text={words.operator.end} onClick={() => props.onAnswer("end")} />
+        <NoticeAnswer text={words.operator.end} onClick={() => props.onAnswer("end")} />
       ) : null}
-    </Line>
+    </NoticeLine>
   );
 }
 
@@ -84,12 +60,12 @@ function OwnLook(props: { until: number | null | undefined }) {
     void endBreakGlass(tenant.id).finally(() => location.assign("/operator"));
   };
   return (
-    <Line
+    <NoticeLine
       icon={<Eye size={16} aria-hidden className="mt-0.5 shrink-0" />}
       text={props.until ? words.lookIn.you(formats.moment(new Date(props.until))) : words.lookIn.youNow}
     >
-      <Answer text={words.lookIn.end} onClick={end} />
-    </Line>
+      <NoticeAnswer text={words.lookIn.end} onClick={end} />
+    </NoticeLine>
   );
 }
 
@@ -119,14 +95,14 @@ function Offers() {
   return (offers.data ?? [])
     .filter((offer) => offer.isToYou)
     .map((offer) => (
-      <Line
+      <NoticeLine
         key={offer.id}
         icon={<Crown size={16} aria-hidden className="mt-0.5 shrink-0" />}
         text={words.members.offerFrom(offer.displayName)}
       >
-        <Answer text={words.members.accept} onClick={() => answer(acceptOwnership(slug, offer.id))} />
-        <Answer text={words.members.refuse} onClick={() => answer(refuseOwnership(slug, offer.id))} />
-      </Line>
+        <NoticeAnswer text={words.members.accept} onClick={() => answer(acceptOwnership(slug, offer.id))} />
+        <NoticeAnswer text={words.members.refuse} onClick={() => answer(refuseOwnership(slug, offer.id))} />
+      </NoticeLine>
     ));
 }
 
@@ -151,7 +127,7 @@ export function TenantNotices() {
       ) : null}
       {tenant.breakGlass ? null : <Offers />}
       {tenant.isReadOnly && !tenant.breakGlass ? (
-        <Line
+        <NoticeLine
           icon={<Lock size={16} aria-hidden className="mt-0.5 shrink-0" />}
           text={words.operator.bannerReadOnly}
         />

@@ -19,6 +19,7 @@ import { TopBar } from "./top-bar.tsx";
 const UsagePage = lazy(() => import("../usage/usage-page.tsx"));
 const DrillPage = lazy(() => import("../usage/drill-page.tsx"));
 const BillingPage = lazy(() => import("../billing/billing-page.tsx"));
+const MoneyBanner = lazy(() => import("./money-banner.tsx"));
 const AgentsPage = lazy(() => import("../agents/agents-page.tsx"));
 const MembersPage = lazy(() => import("../members/members-page.tsx"));
 const AuditPage = lazy(() => import("../audit/audit-page.tsx"));
@@ -169,6 +170,7 @@ export function TenantShell() {
   const words = useWords();
   const { phase } = useLink();
   const [path] = useLocation();
+  const mayAdmin = useScope("operator.admin");
   if (phase === "signed_out" || phase === "no_tenant" || phase === "refused")
     return <DeadEnd phase={phase} />;
   return (
@@ -189,6 +191,11 @@ export function TenantShell() {
         <main id="main" tabIndex={-1} className="flex min-w-0 flex-1 flex-col outline-none">
           <LinkBanner />
           <TenantNotices />
+          {mayAdmin ? (
+            <Suspense fallback={null}>
+              <MoneyBanner />
+            </Suspense>
+          ) : null}
           <div className="min-h-0 flex-1">
             <Bulkhead message={words.problem.crashed} retry={words.act.reload} resetKey={path}>
               <Pages />

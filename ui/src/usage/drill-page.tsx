@@ -1,6 +1,6 @@
 /** Following a figure down to turns and ledger lines. Owns: filters (kept in the address) and the way back up. Refuses to know: sums. */
 import { useQuery } from "@tanstack/react-query";
-import { ArrowLeft, X } from "lucide-react";
+import { ArrowLeft, MessageSquare, X } from "lucide-react";
 import { Link, useLocation, useSearchParams } from "wouter";
 import { TransferTable } from "../billing/transfer-table.tsx";
 import { billingKey, useTenantMoney } from "../billing/use-billing.ts";
@@ -11,8 +11,10 @@ import { useWords } from "../i18n/words-context.tsx";
 import { SelectField } from "../parts/field.tsx";
 import { PageFrame, Sheet } from "../parts/page-frame.tsx";
 import { Problem, Skeleton } from "../parts/states.tsx";
+import { sessionPath } from "../sessions/session-key.ts";
 import { type DrillPlace, drillPath, queryOf, readPlace } from "./drill-path.ts";
-import { DrillSheet, useKeyName } from "./drill-sheet.tsx";
+import { DrillSheet } from "./drill-sheet.tsx";
+import { useKeyName } from "./drill-table.tsx";
 
 /** The name of a filter's key: the answer to grouping by it has one row. */
 function useFilterName(place: DrillPlace, group: DrillGroup, key: string): string {
@@ -28,6 +30,8 @@ function useFilterName(place: DrillPlace, group: DrillGroup, key: string): strin
   });
   return nameOf(group, key, answer.data?.rows[0]?.name ?? key);
 }
+
+const WAY = "text-accent underline-offset-4 hover:underline";
 
 function FilterChip(props: { place: DrillPlace; group: DrillGroup; value: string }) {
   const words = useWords();
@@ -47,14 +51,19 @@ function FilterChip(props: { place: DrillPlace; group: DrillGroup; value: string
   );
 }
 
+const MOST_LINES = 500;
+
 function RunLines({ run }: { run: string }) {
   const words = useWords();
   const { slug } = useTenant();
-  const { money } = useTenantMoney();
+  const { money, isPending } = useTenantMoney();
   const answer = useQuery({
     queryKey: billingKey(slug, "ledger", { run }),
-    queryFn: () => listTransfers(slug, { run }, null),
+    queryFn: () => listTransfers(slug, { run }, null, MOST_LINES),
   });
+  const lines = answer.data?.transfers ?? [];
+  const isWhole = answer.data?.next === null;
+  const used = lines.filter((line) => line.to === "spent").reduce((sum, line) => sum + line.amountMicros, 0);
   return (
     <Sheet className="overflow-hidden">
       <h2 className="px-3 pt-4 pb-2 text-l font-semibold sm:px-4">{words.ledger.ofRun}</h2>
@@ -62,14 +71,48 @@ function RunLines({ run }: { run: string }) {
         <div className="p-4">
           <Problem compact error={answer.error} onRetry={() => void answer.refetch()} />
         </div>
-      ) : answer.isPending ? (
+      ) : answer.isPending || isPending ? (
         <Skeleton lines={3} label={words.ledger.ofRun} className="p-4" />
-      ) : answer.data.transfers.length === 0 ? (
+      ) : lines.length === 0 ? (
         <p className="px-3 pb-4 text-m text-ink-2 sm:px-4">{words.ledger.empty}</p>
       ) : (
-        <TransferTable label={words.ledger.ofRun} transfers={answer.data.transfers} money={money} />
+        <TransferTable
+          label={words.ledger.ofRun}
+          transfers={lines}
+          money={money}
+          usedMicros={isWhole ? used : undefined}
+        />
       )}
+      {answer.data?.next ? (
+        <p className="border-t border-line px-3 py-2.5 sm:px-4">
+          <Link href={`/billing/ledger?run=${encodeURIComponent(run)}`} className={WAY}>
+            {words.ledger.all}
+          </Link>
+        </p>
+      ) : null}
     </Sheet>
+  );
+}
+
+/** The conversation that the chosen turn or session is in. */
+function ConversationLink({ place }: { place: DrillPlace }) {
+  const words = useWords();
+  const { slug } = useTenant();
+  const { run, session } = place.filters;
+  const filters = run === undefined ? { session } : { run };
+  const query = queryOf({ from: place.from, to: place.to, groupBy: "session", filters });
+  const answer = useQuery({
+    queryKey: billingKey(slug, "drill", query.toString()),
+    queryFn: () => findDrill(slug, query),
+    staleTime: 60_000,
+  });
+  const key = answer.data?.rows[0]?.name;
+  if (!key) return null;
+  return (
+    <Link href={sessionPath(key)} className={`inline-flex h-8 items-center gap-2 px-2 text-s ${WAY}`}>
+      <MessageSquare size={16} aria-hidden />
+      {words.drill.conversation}
+    </Link>
   );
 }
 
@@ -127,6 +170,9 @@ export default function DrillPage() {
         {chosen.map(({ group, value }) => (
           <FilterChip key={group} place={place} group={group} value={value} />
         ))}
+        {place.filters.run !== undefined || place.filters.session !== undefined ? (
+          <ConversationLink place={place} />
+        ) : null}
       </div>
       <DrillSheet place={place} />
       {mayAdmin && place.filters.run !== undefined ? <RunLines run={place.filters.run} /> : null}

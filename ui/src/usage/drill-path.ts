@@ -1,10 +1,12 @@
 /** Addresses of figures that are followed. Owns: the query's names and which step comes next. Refuses to know: requests. */
 import { DRILL_GROUPS, type DrillGroup } from "../http/billing.ts";
 
+const DAY_MS = 86_400_000;
+
 /** What comes after a row of each kind was chosen. */
 const NEXT: Readonly<Record<DrillGroup, DrillGroup>> = {
-  day: "user",
-  user: "agent",
+  day: "session",
+  user: "session",
   agent: "session",
   model: "session",
   channel: "session",
@@ -50,6 +52,17 @@ export function placeBelow(place: DrillPlace, key: string): DrillPlace {
   for (let step = 0; step < DRILL_GROUPS.length && filters[groupBy] !== undefined; step += 1)
     groupBy = NEXT[groupBy];
   return { ...place, filters, groupBy };
+}
+
+/** Days around an instant, as a calendar of the zone names them; a turn may go on past midnight. */
+function daysAround(atMs: number, timeZone: string): { from: string; to: string } {
+  const day = new Intl.DateTimeFormat("en-CA", { timeZone, dateStyle: "short" });
+  return { from: day.format(new Date(atMs - DAY_MS)), to: day.format(new Date(atMs + DAY_MS)) };
+}
+
+/** The page of one turn, from an instant in it. */
+export function turnPath(runId: string, atMs: number, timeZone: string): string {
+  return drillPath({ ...daysAround(atMs, timeZone), groupBy: "model", filters: { run: runId } });
 }
 
 /** The page of a place. */

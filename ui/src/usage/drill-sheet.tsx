@@ -1,128 +1,60 @@
-/** Usage by one thing with every digit, each row a way down. Owns: its states and columns. Refuses to know: how sums are made. */
+/** Usage by one thing on a sheet of its own. Owns: asking for it and its states. Refuses to know: columns, how sums are made. */
 import { useQuery } from "@tanstack/react-query";
 import { SearchX } from "lucide-react";
-import { Link } from "wouter";
+import type { ReactNode } from "react";
 import { billingKey, useTenantMoney } from "../billing/use-billing.ts";
 import { useTenant } from "../gateway/tenant-context.tsx";
-import { type Drill, type DrillGroup, type DrillSums, findDrill } from "../http/billing.ts";
-import { useFormats } from "../i18n/formats.ts";
-import type { Money } from "../i18n/money.ts";
+import { type Drill, findDrill } from "../http/billing.ts";
 import { useWords } from "../i18n/words-context.tsx";
 import { Sheet } from "../parts/page-frame.tsx";
 import { Empty, Problem, Skeleton } from "../parts/states.tsx";
-import { splitKey, titleOf } from "../sessions/session-key.ts";
-import { type DrillPlace, drillPath, placeBelow, queryOf } from "./drill-path.ts";
+import { type DrillPlace, queryOf } from "./drill-path.ts";
+import { type Comparison, DrillTable } from "./drill-table.tsx";
+import { daysBefore } from "./usage-numbers.ts";
 
-const HEAD = "px-3 sm:px-4 py-2 text-right text-xs font-medium whitespace-nowrap text-ink-3 first:text-left";
-const CELL = "px-3 sm:px-4 py-2.5 text-right whitespace-nowrap first:text-left";
-/** Longer than any account of a person or agent needs; a turn's own id is shown in full. */
-const NAME = "block max-w-48 truncate sm:max-w-80";
-
-/** What people call the key of a group. */
-export function useKeyName(): (group: DrillGroup, key: string, name?: string) => string {
-  const words = useWords();
-  const formats = useFormats();
-  const { shelf } = useTenant();
-  return (group, key, name = key) => {
-    if (group === "day") return formats.day(new Date(`${key}T12:00:00`));
-    if (group === "model" && key === "-") return words.drill.tools;
-    if (group === "run") return key;
-    if (key === "") return words.drill.nobody;
-    if (group !== "session") return name || key;
-    return titleOf(shelf.find(name)) ?? (splitKey(name).session === "main" ? words.list.mainSession : name);
-  };
-}
-
-function Figures({ sums, money }: { sums: DrillSums; money: Money }) {
-  const formats = useFormats();
-  return (
-    <>
-      <td className={CELL}>{money.exact(sums.costMicros)}</td>
-      <td className={CELL}>{formats.count(sums.calls + sums.toolCalls)}</td>
-      <td className={CELL}>{formats.count(sums.inputTokens)}</td>
-      <td className={CELL}>{formats.count(sums.outputTokens)}</td>
-      <td className={CELL}>{formats.count(sums.cacheReadTokens + sums.cacheWriteTokens)}</td>
-    </>
-  );
-}
-
-function Rows(props: { drill: Drill; place: DrillPlace; label: string; money: Money }) {
-  const words = useWords();
-  const nameOf = useKeyName();
-  const { drill, place, money } = props;
-  const u = words.usage;
-  const heads = [
-    ...[words.drill.groups[place.groupBy], u.cost, words.drill.calls],
-    ...[u.input, u.output, words.drill.cached],
-  ];
-  return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable by keyboard
-    <section className="overflow-x-auto" tabIndex={0} aria-label={props.label}>
-      <table className="w-full border-collapse text-m">
-        <thead className="border-b border-line">
-          <tr>
-            {heads.map((head) => (
-              <th key={head} scope="col" className={HEAD}>
-                {head}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {drill.rows.map((row) => {
-            const name = nameOf(place.groupBy, row.key, row.name);
-            return (
-              <tr key={row.key} className="border-b border-line">
-                <td className={CELL}>
-                  {row.key === "" ? (
-                    <span className={NAME}>{name}</span>
-                  ) : (
-                    <Link
-                      href={drillPath(placeBelow(place, row.key))}
-                      title={name}
-                      className={`${NAME} text-accent underline-offset-4 hover:underline`}
-                    >
-                      {name}
-                    </Link>
-                  )}
-                </td>
-                <Figures sums={row} money={money} />
-              </tr>
-            );
-          })}
-          {drill.rest ? (
-            <tr className="border-b border-line text-ink-2">
-              <td className={CELL}>{words.drill.rest(drill.rest.rows)}</td>
-              <Figures sums={drill.rest} money={money} />
-            </tr>
-          ) : null}
-        </tbody>
-        <tfoot>
-          <tr className="font-semibold">
-            <td className={CELL}>{words.drill.total}</td>
-            <Figures sums={drill.total} money={money} />
-          </tr>
-        </tfoot>
-      </table>
-    </section>
-  );
-}
-
-/** The table of a place, with a title of its own when it is one of several. */
-export function DrillSheet(props: { place: DrillPlace; title?: string }) {
-  const words = useWords();
+function useDrill(place: DrillPlace, isNeeded = true) {
   const { slug } = useTenant();
-  const { money, currency } = useTenantMoney();
-  const query = queryOf(props.place);
-  const answer = useQuery({
+  const query = queryOf(place);
+  return useQuery({
     queryKey: billingKey(slug, "drill", query.toString()),
     queryFn: () => findDrill(slug, query),
+    enabled: isNeeded,
     staleTime: 10_000,
   });
+}
+
+/** The same of the days before the answer's; undefined when nobody wants it. */
+function useComparison(place: DrillPlace, now: Drill | undefined, isWanted: boolean): Comparison | undefined {
+  const then = now && daysBefore(now);
+  const isNeeded = isWanted && then !== undefined;
+  const answer = useDrill({ ...place, from: then?.from ?? null, to: then?.to ?? null }, isNeeded);
+  return isNeeded ? { before: answer.data, days: then.days } : undefined;
+}
+
+/** The table of a place. */
+export function DrillSheet(props: {
+  place: DrillPlace;
+  /** A title of its own when it is one of several. */
+  title?: string;
+  actions?: ReactNode;
+  /** With growth against as many days before. */
+  withGrowth?: boolean;
+  isShort?: boolean;
+  names?: ReadonlyMap<string, string>;
+}) {
+  const words = useWords();
+  const { money, isPending } = useTenantMoney();
+  const answer = useDrill(props.place);
+  const comparison = useComparison(props.place, answer.data, props.withGrowth ?? false);
   const label = props.title ?? words.drill.title;
   return (
     <Sheet className="overflow-hidden">
-      {props.title ? <h2 className="px-3 pt-4 pb-2 text-l font-semibold sm:px-4">{props.title}</h2> : null}
+      {props.title ? (
+        <div className="flex flex-wrap items-center justify-between gap-2 px-3 pt-4 pb-2 sm:px-4">
+          <h2 className="text-l font-semibold">{props.title}</h2>
+          {props.actions}
+        </div>
+      ) : null}
       {answer.isError ? (
         <div className="p-4">
           <Problem
@@ -132,7 +64,7 @@ export function DrillSheet(props: { place: DrillPlace; title?: string }) {
             onRetry={() => void answer.refetch()}
           />
         </div>
-      ) : answer.isPending || currency === undefined ? (
+      ) : answer.isPending || isPending ? (
         <Skeleton lines={4} label={label} className="p-4" />
       ) : answer.data.rows.length === 0 ? (
         <Empty
@@ -141,7 +73,16 @@ export function DrillSheet(props: { place: DrillPlace; title?: string }) {
           hint={words.drill.noneHint}
         />
       ) : (
-        <Rows drill={answer.data} place={props.place} label={label} money={money} />
+        <DrillTable
+          key={props.place.groupBy}
+          drill={answer.data}
+          place={props.place}
+          label={label}
+          money={money}
+          comparison={comparison}
+          isShort={props.isShort ?? false}
+          names={props.names}
+        />
       )}
     </Sheet>
   );

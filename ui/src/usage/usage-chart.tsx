@@ -1,10 +1,12 @@
 /** The bars of usage per day. Owns: uPlot, hover and arrow keys. Refuses to know: where the numbers come from. */
 import "uplot/dist/uPlot.min.css";
-import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
+import { type KeyboardEvent, type MouseEvent, useEffect, useMemo, useRef, useState } from "react";
 import uPlot from "uplot";
+import { Link, useLocation } from "wouter";
 import { type Formats, useFormats } from "../i18n/formats.ts";
+import type { Money } from "../i18n/money.ts";
 import { useSpeech, useWords } from "../i18n/words-context.tsx";
-import type { UsageDay } from "./usage-numbers.ts";
+import { microsOf, type UsageDay } from "./usage-numbers.ts";
 
 /** What the bars measure. */
 export type Measure = "tokens" | "cost";
@@ -23,7 +25,11 @@ function useLayers(days: readonly UsageDay[], measure: Measure): Layer[] {
   return useMemo(() => {
     if (measure === "cost") {
       return [
-        { name: words.usage.cost, colour: "--series-1", values: days.map((day) => day.totals.totalCost) },
+        {
+          name: words.usage.cost,
+          colour: "--series-1",
+          values: days.map((day) => microsOf(day.totals.totalCost)),
+        },
       ];
     }
     const layers: Layer[] = [
@@ -141,7 +147,14 @@ function plotOptions(input: PlotInput): uPlot.Options {
         ...(bars ? { paths: bars } : {}),
       })),
     ],
-    hooks: { setCursor: [(plot) => input.onHover(plot.cursor.idx ?? undefined)] },
+    hooks: {
+      setCursor: [
+        (plot) => {
+          // What was read stays when the pointer goes on to the link beside the figures.
+          if (typeof plot.cursor.idx === "number") input.onHover(plot.cursor.idx);
+        },
+      ],
+    },
   };
 }
 
@@ -150,10 +163,13 @@ function Readout(props: {
   layers: readonly Layer[];
   index: number;
   formats: Formats;
+  money: Money;
   measure: Measure;
+  pathOf: (date: string) => string;
 }) {
-  const { day, formats } = props;
-  const format = props.measure === "cost" ? formats.money : formats.count;
+  const words = useWords();
+  const { day, formats, money } = props;
+  const format = props.measure === "cost" ? money.exact : formats.count;
   return (
     <div className="flex min-h-6 flex-wrap items-center gap-x-5 gap-y-1 text-s" aria-live="polite">
       {day ? <span className="font-medium">{formats.day(new Date(`${day.date}T12:00:00`))}</span> : null}
@@ -170,6 +186,11 @@ function Readout(props: {
           ) : null}
         </span>
       ))}
+      {day ? (
+        <Link href={props.pathOf(day.date)} className="text-accent underline-offset-4 hover:underline">
+          {words.drill.followDay}
+        </Link>
+      ) : null}
     </div>
   );
 }
@@ -192,10 +213,12 @@ function useWidth(): [React.RefObject<HTMLDivElement | null>, number] {
 export function UsageChart(props: {
   days: readonly UsageDay[];
   measure: Measure;
-  /** A day was chosen, by a click or the Enter key. */
-  onPick: (date: string) => void;
+  money: Money;
+  /** Where a day is followed, by a click, the Enter key or the link beside its figures. */
+  pathOf: (date: string) => string;
 }) {
-  const { days, measure } = props;
+  const { days, measure, money } = props;
+  const [, navigate] = useLocation();
   const { words, language } = useSpeech();
   const formats = useFormats();
   const layers = useLayers(days, measure);
@@ -206,19 +229,24 @@ export function UsageChart(props: {
   const [index, setIndex] = useState<number>();
   useEffect(() => {
     if (!box.current || width === 0) return;
-    const format = measure === "cost" ? formats.money : formats.compact;
+    const format = measure === "cost" ? money.show : formats.compact;
     const face = getComputedStyle(document.body).fontFamily;
     const options = plotOptions({ days, layers, paint, width, language, format, face, onHover: setIndex });
     const chart = new uPlot(options, [days.map((_, day) => day), ...stack(layers)], box.current);
     plot.current = chart;
     return () => chart.destroy();
-  }, [box, days, layers, paint, width, language, measure, formats]);
-  const pick = () => {
-    const day = index === undefined ? undefined : days[index];
-    if (day) props.onPick(day.date);
+  }, [box, days, layers, paint, width, language, measure, formats, money]);
+  const pick = (at: number | null | undefined) => {
+    const day = days[at ?? -1];
+    if (day) navigate(props.pathOf(day.date));
+  };
+  const onClick = (event: MouseEvent) => {
+    // A finger cannot hover: its tap reads a day, and the link beside the figures follows it.
+    const isTouch = (event.nativeEvent as PointerEvent).pointerType === "touch";
+    if (!isTouch) pick(plot.current?.cursor.idx);
   };
   const onKeyDown = (event: KeyboardEvent) => {
-    if (event.key === "Enter") pick();
+    if (event.key === "Enter") pick(index);
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!step || !plot.current) return;
     event.preventDefault();
@@ -233,7 +261,9 @@ export function UsageChart(props: {
         index={index ?? 0}
         layers={layers}
         formats={formats}
+        money={money}
         measure={measure}
+        pathOf={props.pathOf}
       />
       <div
         ref={box}
@@ -245,7 +275,7 @@ export function UsageChart(props: {
           days.length,
         )}
         onKeyDown={onKeyDown}
-        onClick={pick}
+        onClick={onClick}
         className="-mx-2 cursor-pointer overflow-hidden rounded-small"
         style={{ height: HEIGHT_PX }}
       />

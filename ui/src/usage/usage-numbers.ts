@@ -1,18 +1,11 @@
 /** Usage as numbers per day and per thing. Owns: periods, sums, CSV. Refuses to know: charts and words. */
 import type { SessionsUsage, UsageTotals } from "../gateway/wire.ts";
+import type { DrillSums } from "../http/billing.ts";
 
 /** Numbers of one day. */
 export interface UsageDay {
   /** Calendar day, YYYY-MM-DD. */
   date: string;
-  totals: UsageTotals;
-}
-
-/** One line of a table: a model, an agent or a conversation. */
-export interface UsageLine {
-  id: string;
-  name: string;
-  calls: number | undefined;
   totals: UsageTotals;
 }
 
@@ -40,36 +33,30 @@ export function daysOf(usage: SessionsUsage): UsageDay[] {
   });
 }
 
-const byCost = (a: UsageLine, b: UsageLine): number =>
-  b.totals.totalCost - a.totals.totalCost || b.totals.totalTokens - a.totals.totalTokens;
-
-/** Lines per model, the dearest first. */
-export function modelLines(usage: SessionsUsage): UsageLine[] {
-  return (usage.aggregates.byModel ?? [])
-    .map((entry) => {
-      const name = `${entry.provider}/${entry.model}`;
-      return { id: name, name, calls: entry.count, totals: entry.totals };
-    })
-    .sort(byCost);
+/** A cost of the protocol, which counts in whole units, as the micro-units it was made of. */
+export function microsOf(cost: number): number {
+  return Math.round(cost * 1_000_000);
 }
 
-/** Lines per agent, the dearest first. */
-export function agentLines(usage: SessionsUsage): UsageLine[] {
-  return (usage.aggregates.byAgent ?? [])
-    .map((entry) => ({ id: entry.agentId, name: entry.agentId, calls: undefined, totals: entry.totals }))
-    .sort(byCost);
+/** As many days as the period has, right before it. */
+export function daysBefore(period: { from: string; to: string }): { from: string; to: string; days: number } {
+  const [fromMs, toMs] = [period.from, period.to].map((day) => Date.parse(`${day}T00:00:00Z`)) as [
+    number,
+    number,
+  ];
+  const dayOf = (ms: number) => new Date(ms).toISOString().slice(0, 10);
+  const days = Math.round((toMs - fromMs) / DAY_MS) + 1;
+  return { from: dayOf(fromMs - days * DAY_MS), to: dayOf(fromMs - DAY_MS), days };
 }
 
-/** Lines per conversation, the dearest first; `nameOf` turns a key into a title. */
-export function sessionLines(usage: SessionsUsage, nameOf: (key: string) => string | undefined): UsageLine[] {
-  return usage.sessions
-    .map((entry) => ({
-      id: entry.key,
-      name: entry.label || nameOf(entry.key) || entry.key,
-      calls: undefined,
-      totals: entry.usage ?? NO_TOTALS,
-    }))
-    .sort(byCost);
+/** Several sums as one. */
+export function sumOf(sums: readonly DrillSums[]): DrillSums {
+  const of = (name: keyof DrillSums) => sums.reduce((all, one) => all + one[name], 0);
+  return {
+    ...{ costMicros: of("costMicros"), calls: of("calls"), toolCalls: of("toolCalls") },
+    ...{ inputTokens: of("inputTokens"), outputTokens: of("outputTokens") },
+    ...{ cacheReadTokens: of("cacheReadTokens"), cacheWriteTokens: of("cacheWriteTokens") },
+  };
 }
 
 /** One CSV cell. A text that a spreadsheet would run as a formula gets an apostrophe in front. */

@@ -1,45 +1,48 @@
 /** What the organization used. Owns: period, measure, layout. Refuses to know: prices. */
 import { ChartColumn, Download, ListTree, Table2 } from "lucide-react";
 import { useMemo, useState } from "react";
-import { Link, useLocation } from "wouter";
-import { agentName } from "../composer/model-menu.tsx";
+import { Link } from "wouter";
+import { useTenantMoney } from "../billing/use-billing.ts";
 import { useTenant } from "../gateway/tenant-context.tsx";
-import { useAgents, useCall } from "../gateway/use-call.ts";
-import { DEMO_PROVIDER, type SessionsUsage } from "../gateway/wire.ts";
+import { useCall } from "../gateway/use-call.ts";
+import type { SessionsUsage, UsageTotals } from "../gateway/wire.ts";
 import { useFormats } from "../i18n/formats.ts";
+import type { Money } from "../i18n/money.ts";
 import { useWords } from "../i18n/words-context.tsx";
-import { Badge } from "../parts/badge.tsx";
 import { Button } from "../parts/button.tsx";
 import { PageFrame, Sheet } from "../parts/page-frame.tsx";
 import { Segmented } from "../parts/segmented.tsx";
 import { Empty, Problem, Skeleton } from "../parts/states.tsx";
-import { sessionPath, splitKey, titleOf } from "../sessions/session-key.ts";
+import { DayTable } from "./day-table.tsx";
 import { downloadCsv } from "./download-csv.ts";
 import { type DrillPlace, drillPath, placeBelow } from "./drill-path.ts";
 import { DrillSheet } from "./drill-sheet.tsx";
 import { type Measure, UsageChart } from "./usage-chart.tsx";
-import { agentLines, csvText, daysOf, modelLines, sessionLines, type UsageDay } from "./usage-numbers.ts";
-import { DayTable, LineTable } from "./usage-tables.tsx";
+import { csvText, daysOf, microsOf, type UsageDay } from "./usage-numbers.ts";
 
 const PERIODS = ["7", "30", "90"] as const;
 type Period = (typeof PERIODS)[number];
 
-function Totals(props: { usage: SessionsUsage }) {
+function Totals(props: { usage: SessionsUsage; money: Money }) {
   const words = useWords();
   const formats = useFormats();
   const { totals, aggregates, sessions } = props.usage;
-  const figures: [string, string][] = [
-    [words.usage.totalTokens, formats.compact(totals.totalTokens)],
-    [words.usage.totalCost, formats.money(totals.totalCost)],
+  const micros = microsOf(totals.totalCost);
+  const figures: [string, string, string?][] = [
+    [words.usage.totalTokens, formats.compact(totals.totalTokens), formats.count(totals.totalTokens)],
+    [words.usage.totalCost, props.money.show(micros), props.money.exact(micros)],
     [words.usage.messages, formats.count(aggregates.messages?.total ?? 0)],
     [words.usage.sessions, formats.count(sessions.length)],
     [words.usage.toolCalls, formats.count(aggregates.tools?.totalCalls ?? 0)],
   ];
   return (
     <dl className="grid grid-cols-2 gap-x-8 gap-y-5 sm:flex sm:flex-wrap sm:gap-x-12">
-      {figures.map(([name, value]) => (
-        <div key={name} className="flex flex-col-reverse">
-          <dt className="text-s text-ink-2">{name}</dt>
+      {figures.map(([name, value, exact]) => (
+        <div key={name} className="flex flex-col-reverse justify-end">
+          <dt className="text-s text-ink-2">
+            {name}
+            {exact ? <span className="block text-xs text-ink-3">{exact}</span> : null}
+          </dt>
           <dd className="text-3xl font-semibold tracking-tight">{value}</dd>
         </div>
       ))}
@@ -50,9 +53,18 @@ function Totals(props: { usage: SessionsUsage }) {
 function useCsv(days: readonly UsageDay[]): () => void {
   const words = useWords();
   const { slug } = useTenant();
+  const { currency } = useTenantMoney();
   return () => {
     const u = words.usage;
-    const head = [u.date, u.input, u.output, u.cacheRead, u.cacheWrite, u.total, `${u.cost} (USD)`];
+    const head = [
+      u.date,
+      u.input,
+      u.output,
+      u.cacheRead,
+      u.cacheWrite,
+      u.total,
+      currency === undefined ? u.cost : `${u.cost} (${currency})`,
+    ];
     const rows = days.map(({ date, totals }) => [
       date,
       totals.input,
@@ -66,9 +78,9 @@ function useCsv(days: readonly UsageDay[]): () => void {
   };
 }
 
-function Daily(props: { days: readonly UsageDay[]; pathOf: (date: string) => string }) {
+function Daily(props: { days: readonly UsageDay[]; totals: UsageTotals; pathOf: (date: string) => string }) {
   const words = useWords();
-  const [, navigate] = useLocation();
+  const { money } = useTenantMoney();
   const [measure, setMeasure] = useState<Measure>("tokens");
   const [table, setTable] = useState(false);
   const csv = useCsv(props.days);
@@ -95,9 +107,9 @@ function Daily(props: { days: readonly UsageDay[]; pathOf: (date: string) => str
         </Button>
       </div>
       {table ? (
-        <DayTable days={props.days} pathOf={props.pathOf} />
+        <DayTable days={props.days} pathOf={props.pathOf} money={money} totals={props.totals} />
       ) : (
-        <UsageChart days={props.days} measure={measure} onPick={(date) => navigate(props.pathOf(date))} />
+        <UsageChart days={props.days} measure={measure} money={money} pathOf={props.pathOf} />
       )}
     </Sheet>
   );
@@ -112,18 +124,43 @@ function useWays(usage: SessionsUsage) {
   return { place, wayOf };
 }
 
+const GROUPS = ["user", "agent", "model", "channel"] as const;
+
+/** Usage by one of a few things, with its growth. */
+function Breakdown(props: { place: (groupBy: DrillPlace["groupBy"]) => DrillPlace }) {
+  const words = useWords();
+  const [group, setGroup] = useState<(typeof GROUPS)[number]>("user");
+  return (
+    <DrillSheet
+      withGrowth
+      isShort
+      title={words.drill.breakdown}
+      place={props.place(group)}
+      actions={
+        <Segmented
+          label={words.drill.groupBy}
+          value={group}
+          onChange={setGroup}
+          options={GROUPS.map((value) => ({ value, label: words.drill.groups[value] }))}
+        />
+      }
+    />
+  );
+}
+
 function Full(props: { usage: SessionsUsage; days: readonly UsageDay[] }) {
   const words = useWords();
-  const { shelf } = useTenant();
   const { usage } = props;
+  const { money } = useTenantMoney();
   const { place, wayOf } = useWays(usage);
-  const agents = useAgents().data?.agents;
-  const nameOf = (key: string) =>
-    titleOf(shelf.find(key)) ?? (splitKey(key).session === "main" ? words.list.mainSession : undefined);
+  const names = useMemo(
+    () => new Map(usage.sessions.flatMap(({ key, label }) => (label ? [[key, label]] : []))),
+    [usage],
+  );
   return (
     <>
       <div className="flex flex-wrap items-end justify-between gap-4">
-        <Totals usage={usage} />
+        <Totals usage={usage} money={money} />
         <Link
           href={drillPath(place("day"))}
           className="quick inline-flex h-8 items-center gap-2 rounded-medium px-3 text-s font-medium text-ink-2 hover:bg-hover hover:text-ink"
@@ -132,47 +169,9 @@ function Full(props: { usage: SessionsUsage; days: readonly UsageDay[] }) {
           {words.drill.open}
         </Link>
       </div>
-      <Daily days={props.days} pathOf={wayOf("day")} />
-      <LineTable
-        title={words.usage.byModel}
-        column={words.usage.model}
-        pathOf={wayOf("model")}
-        lines={modelLines(usage)}
-        total={usage.totals}
-        render={(line) => (
-          <span className="flex items-center gap-2">
-            <span className={`truncate ${line.name.startsWith(`${DEMO_PROVIDER}/`) ? "max-sm:hidden" : ""}`}>
-              {line.name}
-            </span>
-            {line.name.startsWith(`${DEMO_PROVIDER}/`) ? (
-              <Badge tone="willow">{words.chat.demoBadge}</Badge>
-            ) : null}
-          </span>
-        )}
-      />
-      <LineTable
-        title={words.usage.byAgent}
-        column={words.usage.agent}
-        pathOf={wayOf("agent")}
-        lines={agentLines(usage).map((line) =>
-          agents ? { ...line, name: agentName(agents, line.id) } : line,
-        )}
-        total={usage.totals}
-      />
-      <DrillSheet title={words.drill.byUser} place={place("user")} />
-      <DrillSheet title={words.drill.byChannel} place={place("channel")} />
-      <LineTable
-        title={words.usage.bySession}
-        column={words.usage.session}
-        pathOf={wayOf("session")}
-        lines={sessionLines(usage, nameOf)}
-        total={usage.totals}
-        render={(line) => (
-          <Link href={sessionPath(line.id)} className="text-accent underline-offset-4 hover:underline">
-            {line.name}
-          </Link>
-        )}
-      />
+      <Daily days={props.days} totals={usage.totals} pathOf={wayOf("day")} />
+      <Breakdown place={place} />
+      <DrillSheet isShort title={words.usage.bySession} place={place("session")} names={names} />
     </>
   );
 }
@@ -187,6 +186,7 @@ export default function UsagePage() {
     limit: 1000,
     agentScope: "all",
   });
+  const isMoneyKnown = !useTenantMoney().isPending;
   const usage = answer.data;
   const days = useMemo(() => (usage ? daysOf(usage) : []), [usage]);
   const empty = usage && usage.totals.totalTokens === 0 && usage.sessions.length === 0;
@@ -205,7 +205,7 @@ export default function UsagePage() {
     >
       {answer.isError ? (
         <Problem title={words.usage.failed} error={answer.error} onRetry={() => void answer.refetch()} />
-      ) : !usage ? (
+      ) : !usage || !isMoneyKnown ? (
         <Skeleton lines={10} label={words.usage.title} className="py-4" />
       ) : empty ? (
         <Sheet>
