@@ -1,11 +1,19 @@
 /**
  * Usage over the protocol. Owns: `usage.*` and `sessions.usage*` (PROTOCOL.md 8.3). Refuses to know: how it is counted.
  */
+import { setImmediate as nextRound } from "node:timers/promises";
 import { z } from "zod";
 import type { Clock } from "../kernel/clock.ts";
 import { defineMethod, looseResult, type Method } from "../protocol/methods.ts";
 import { Calendars } from "./calendar.ts";
-import { readLogs, readSessions, readTimeSeries } from "./session-report.ts";
+import { type PersonName, SessionCreators } from "./session-creators.ts";
+import {
+  readLogs,
+  readSessions,
+  readTimeSeries,
+  type SessionGrouping,
+  type SessionUsage,
+} from "./session-report.ts";
 import { readCost, UsageAggregates } from "./usage-report.ts";
 import { readWindow } from "./usage-window.ts";
 
@@ -31,14 +39,15 @@ const TOTALS = looseResult({
   missingCostEntries: z.number(),
 });
 
-/** The methods of this module. */
-export function makeBillingMethods(deps: { clock: Clock }): Method[] {
-  const reading = { clock: deps.clock, calendars: new Calendars() };
+/** The methods of this module; without `nameOf` people are called by their ids. */
+export function makeBillingMethods(deps: { clock: Clock; nameOf?: PersonName }): Method[] {
+  const reading = { ...deps, calendars: new Calendars() };
   return [usageStatus(reading), usageCost(reading), sessionsUsage(reading), timeSeries(), logs()];
 }
 
 interface Reading {
   clock: Clock;
+  nameOf?: PersonName;
   calendars: Calendars;
 }
 
@@ -92,6 +101,7 @@ function sessionsUsage(reading: Reading): Method {
       groupBy: z.enum(["instance", "family"]).optional(),
       includeHistorical: z.boolean().optional(),
       limit: z.int().min(1).optional(),
+      creatorKey: KEY.optional(),
     }),
     result: looseResult({
       updatedAt: z.number(),
@@ -102,29 +112,55 @@ function sessionsUsage(reading: Reading): Method {
       aggregates: looseResult({}),
     }),
     cost: "read",
-    doc: "Usage of the sessions active in some days, with sums by day, model, provider, agent, channel, person and tool. Sums cover all sessions; the list holds at most `limit` (50, at most 1000), the latest active first.",
+    doc: "Usage of the sessions active in some days, with sums by day, model, provider, agent, channel, person and tool. Sums cover all sessions; the list holds at most `limit` (50, at most 1000), the latest active first. `byCreator` sums whole sessions by who began them, where all are listed; `creatorKey` asks for those of one.",
     async handler(params, { tenant }) {
       const window = await readWindow(tenant, params, reading);
       const agentId = params.agentScope === "all" ? undefined : params.agentId;
-      const filter = { agentId, sessionKey: params.key };
+      const all = { agentId, sessionKey: params.key };
+      const { creatorKey } = params;
+      const chosen = creatorKey && (await SessionCreators.within(tenant, window, all, reading.nameOf));
+      const filter = chosen ? { ...all, sessionKeys: chosen.keysOf(creatorKey) } : all;
       const isFamily =
         params.groupBy === "family" || (params.groupBy === undefined && params.includeHistorical);
-      const { count, sessions } = await readSessions(tenant, window, filter, {
-        groupBy: isFamily ? "family" : "instance",
-        limit: Math.min(params.limit ?? 50, 1_000),
-      });
+      const groupBy = isFamily ? "family" : "instance";
+      const limit = Math.min(params.limit ?? 50, 1_000);
+      const { count, sessions } = await readSessions(tenant, window, filter, { groupBy, limit });
+      const keys = [...new Set(sessions.map((session) => session.key))];
+      const creators = chosen || (await SessionCreators.of(tenant, keys, reading.nameOf));
       const aggregates = await UsageAggregates.read(tenant, window, filter);
       return {
         updatedAt: reading.clock.nowMs(),
         startDate: window.startDate,
         endDate: window.endDate,
         timeZone: window.timeZone,
-        sessions,
+        sessions: await listRows(sessions, creators, groupBy),
         totals: aggregates.all.totals(),
-        aggregates: aggregates.toWire(count),
+        aggregates: {
+          ...aggregates.toWire(count),
+          ...(count === sessions.length ? { byCreator: await creators.sums(sessions) } : {}),
+        },
+        creatorOptions: creators.options(),
       };
     },
   });
+}
+
+/** A few milliseconds of the event loop. */
+const SESSIONS_AT_ONCE = 50;
+
+async function listRows(
+  sessions: readonly SessionUsage[],
+  creators: SessionCreators,
+  groupBy: SessionGrouping,
+): Promise<Record<string, unknown>[]> {
+  const rows: Record<string, unknown>[] = [];
+  for (const [n, session] of sessions.entries()) {
+    // Others are served between pieces of a long list.
+    if (n % SESSIONS_AT_ONCE === SESSIONS_AT_ONCE - 1) await nextRound();
+    const { key: creatorKey, actor } = creators.of(session.key);
+    rows.push({ ...session.toWire(groupBy), creatorKey, ...(actor && { createdActor: actor }) });
+  }
+  return rows;
 }
 
 function timeSeries(): Method {

@@ -2,6 +2,7 @@
  * What single sessions used. Owns: the session rows of `sessions.usage`, and one session's course over time.
  * Refuses to know: transcripts and the index of sessions; a session without usage does not appear.
  */
+import { setImmediate as nextRound } from "node:timers/promises";
 import type { TenantScope } from "../tenancy/scoped.ts";
 import { QUARTER_MS } from "./calendar.ts";
 import { toCurrency } from "./prices.ts";
@@ -42,6 +43,8 @@ type SlotRow = UsageRow & { id: string; slot: number };
 /** Sessions whose quarters of an hour are listed; the newest ones. */
 const MOST_WITH_SLOTS = 200;
 const MOST_ROWS = 100_000;
+/** A few milliseconds of the event loop. */
+const SESSIONS_AT_ONCE = 50;
 
 /** Sessions with usage in the window, the latest active first, and how many there are in all. */
 export async function readSessions(
@@ -49,15 +52,15 @@ export async function readSessions(
   window: UsageWindow,
   filter: UsageFilter,
   options: { groupBy: SessionGrouping; limit: number },
-): Promise<{ count: number; sessions: Record<string, unknown>[] }> {
+): Promise<{ count: number; sessions: SessionUsage[] }> {
   const column = options.groupBy === "family" ? "session_key" : "session_id";
   const params = filterParams(window, filter);
-  const groups = await scope.db.list<GroupRow>(
+  const groups = await scope.db.report<GroupRow>(
     `SELECT q.${column} AS id, min(q.slot) AS first_slot, max(q.slot) AS last_slot ${FROM_WINDOW}
      GROUP BY 1 ORDER BY last_slot DESC, id LIMIT ?`,
     [...params, options.limit],
   );
-  const counted = await scope.db.find<{ n: number }>(
+  const [counted] = await scope.db.report<{ n: number }>(
     `SELECT count(DISTINCT q.${column}) AS n ${FROM_WINDOW}`,
     params,
   );
@@ -67,12 +70,12 @@ export async function readSessions(
      WHERE ${column} IN (SELECT value FROM json_each(?)) ORDER BY last_ms DESC LIMIT ${MOST_ROWS}`,
     [ids],
   );
-  const details = await scope.db.list<DetailRow>(
+  const details = await scope.db.report<DetailRow>(
     `SELECT q.${column} AS id, d.day, q.provider, q.model, q.tool_name, ${SUMS} ${FROM_WINDOW}
      AND q.${column} IN (SELECT value FROM json_each(?)) GROUP BY 1, 2, 3, 4, 5 LIMIT ${MOST_ROWS}`,
     [...params, ids],
   );
-  const slots = await scope.db.list<SlotRow>(
+  const slots = await scope.db.report<SlotRow>(
     `SELECT q.${column} AS id, q.slot, ${SUMS} ${FROM_WINDOW}
      AND q.${column} IN (SELECT value FROM json_each(?)) GROUP BY 1, 2 LIMIT ${MOST_ROWS}`,
     [...params, JSON.stringify(groups.slice(0, MOST_WITH_SLOTS).map((group) => group.id))],
@@ -82,12 +85,16 @@ export async function readSessions(
     details: groupById(details),
     slots: groupById(slots),
   };
-  const sessions = groups.flatMap((group) => {
+  const sessions: SessionUsage[] = [];
+  for (const [n, group] of groups.entries()) {
+    // Others are served between pieces of a long list.
+    if (n % SESSIONS_AT_ONCE === SESSIONS_AT_ONCE - 1) await nextRound();
     const own = byId.identities.get(group.id) ?? [];
     const usage = new SessionUsage(window, group, own);
     for (const row of byId.details.get(group.id) ?? []) usage.add(row);
-    return own.length === 0 ? [] : [usage.toWire(options.groupBy, byId.slots.get(group.id) ?? [])];
-  });
+    usage.slots = byId.slots.get(group.id) ?? [];
+    if (own.length > 0) sessions.push(usage);
+  }
   return { count: counted?.n ?? 0, sessions };
 }
 
@@ -102,9 +109,12 @@ function groupRows(
   return Map.groupBy(rows, (row) => row[column]);
 }
 
-class SessionUsage {
-  private readonly all = new Tally();
-  private readonly byDay = new Tallies<string>();
+/** What one session used within a window. */
+export class SessionUsage {
+  readonly all = new Tally();
+  readonly byDay = new Tallies<string>();
+  /** Its quarters of an hour; empty for sessions that are too many. */
+  slots: readonly SlotRow[] = [];
   private readonly byModel = new Tallies<string>();
   private readonly byTool = new Tallies<string>();
   private readonly byModelDay = new Tallies<string>();
@@ -119,6 +129,12 @@ class SessionUsage {
     this.identities = identities;
   }
 
+  /** The session's key; the same for all its incarnations. */
+  get key(): string {
+    return this.identities[0]!.session_key;
+  }
+
+  /** Add up a row of it. */
   add(row: DetailRow): void {
     this.all.add(row);
     this.byDay.add(row.day, row);
@@ -130,7 +146,8 @@ class SessionUsage {
     this.byModelDay.add(JSON.stringify([row.day, row.provider, row.model]), row);
   }
 
-  toWire(groupBy: SessionGrouping, slots: readonly SlotRow[]): Record<string, unknown> {
+  /** A row of `sessions.usage`. */
+  toWire(groupBy: SessionGrouping): Record<string, unknown> {
     const current = this.identities[0]!;
     const family = {
       scope: "family",
@@ -148,11 +165,11 @@ class SessionUsage {
       channel: current.channel,
       modelProvider: current.provider,
       model: current.model,
-      usage: this.usage(current, slots),
+      usage: this.usage(current),
     };
   }
 
-  private usage(current: SessionRow, slots: readonly SlotRow[]): Record<string, unknown> {
+  private usage(current: SessionRow): Record<string, unknown> {
     const firstMs = this.firstMs();
     const lastMs = this.lastMs();
     const days = this.byDay.entries().sort(([left], [right]) => (left < right ? -1 : 1));
@@ -177,7 +194,7 @@ class SessionUsage {
         const [date, provider, model] = JSON.parse(key) as [string, string, string];
         return { date, provider, model, tokens: tally.tokens, cost: tally.cost, count: tally.calls };
       }),
-      ...quarters(slots),
+      ...quarters(this.slots),
     };
   }
 

@@ -77,6 +77,11 @@ export class Tally {
     for (const measure of MEASURES) this.sums[measure] += row[measure];
   }
 
+  /** Add what another one holds. */
+  include(other: Tally): void {
+    this.add(other.sums);
+  }
+
   /** Model calls. */
   get calls(): number {
     return this.sums.model_calls;

@@ -2,6 +2,7 @@
  * What was used over some days, by everything people ask about. Owns: the answers of `usage.cost` and
  * `sessions.usage` but for the list of sessions. Refuses to know: transcripts; all numbers come from usage rows.
  */
+import { setImmediate as nextRound } from "node:timers/promises";
 import type { TenantScope } from "../tenancy/scoped.ts";
 import { SUMS, Tallies, Tally, type UsageRow, type WireTotals } from "./tally.ts";
 import type { UsageWindow } from "./usage-window.ts";
@@ -10,19 +11,23 @@ import type { UsageWindow } from "./usage-window.ts";
 export interface UsageFilter {
   agentId?: string | undefined;
   sessionKey?: string | undefined;
+  /** Only these sessions. */
+  sessionKeys?: readonly string[] | undefined;
 }
 
 /** The days of a window joined to the rows in them; takes the params of `filterParams`. */
 export const FROM_WINDOW = `FROM (SELECT value ->> 0 AS day, value ->> 1 AS first_slot, value ->> 2 AS end_slot
     FROM json_each(?)) d
   CROSS JOIN usage_quarters q ON q.slot >= d.first_slot AND q.slot < d.end_slot
-  WHERE (? IS NULL OR q.agent_id = ?) AND (? IS NULL OR q.session_key = ?)`;
+  WHERE (? IS NULL OR q.agent_id = ?) AND (? IS NULL OR q.session_key = ?)
+    AND (? IS NULL OR q.session_key IN (SELECT value FROM json_each(?)))`;
 
 /** The values for FROM_WINDOW, in its order. */
 export function filterParams(window: UsageWindow, filter: UsageFilter): (string | null)[] {
   const agentId = filter.agentId ?? null;
   const sessionKey = filter.sessionKey ?? null;
-  return [window.slotsJson, agentId, agentId, sessionKey, sessionKey];
+  const keys = filter.sessionKeys === undefined ? null : JSON.stringify(filter.sessionKeys);
+  return [window.slotsJson, agentId, agentId, sessionKey, sessionKey, keys, keys];
 }
 
 type DayRow = UsageRow & { day: string };
@@ -36,7 +41,7 @@ export async function readCost(
   window: UsageWindow,
   filter: UsageFilter,
 ): Promise<{ daily: WireDay[]; totals: WireTotals }> {
-  const rows = await scope.db.list<DayRow>(
+  const rows = await scope.db.report<DayRow>(
     `SELECT d.day AS day, ${SUMS} ${FROM_WINDOW} GROUP BY d.day`,
     filterParams(window, filter),
   );
@@ -64,6 +69,8 @@ type DetailRow = DayRow & {
 
 /** Most groups one report adds up: days x agents x people x channels x models x tools that really occurred. */
 const MOST_GROUPS = 200_000;
+/** A few milliseconds of the event loop. */
+const ROWS_AT_ONCE = 1_000;
 
 /** A provider and a model as one key. */
 export function modelKey(row: { provider: string; model: string }): string {
@@ -96,19 +103,23 @@ export class UsageAggregates {
   /** Read and add up the rows of a window. */
   static async read(scope: TenantScope, window: UsageWindow, filter: UsageFilter): Promise<UsageAggregates> {
     const dimensions = "d.day, q.agent_id, q.user_id, q.channel, q.provider, q.model, q.tool_name";
-    const rows = await scope.db.list<DetailRow>(
+    const rows = await scope.db.report<DetailRow>(
       `SELECT ${dimensions}, ${SUMS} ${FROM_WINDOW} GROUP BY ${dimensions} LIMIT ${MOST_GROUPS}`,
       filterParams(window, filter),
     );
     const aggregates = new UsageAggregates(window);
-    for (const row of rows) aggregates.add(row);
+    for (const [n, row] of rows.entries()) {
+      // Others are served between pieces of a long sum.
+      if (n % ROWS_AT_ONCE === ROWS_AT_ONCE - 1) await nextRound();
+      aggregates.add(row);
+    }
     return aggregates;
   }
 
   private add(row: DetailRow): void {
     this.all.add(row);
     this.byDay.add(row.day, row);
-    this.byAgent.add(row.agent_id, row);
+    if (row.agent_id !== "") this.byAgent.add(row.agent_id, row);
     this.byUser.add(row.user_id, row);
     if (row.channel !== "") this.byChannel.add(row.channel, row);
     if (row.tool_name !== "") {
@@ -168,6 +179,8 @@ export function toolUsage(byTool: Tallies<string>): Record<string, unknown> {
   const tools = byTool
     .entries()
     .map(([name, tally]) => ({ name, count: tally.toolCalls }))
+    // What is charged like a tool but called by nobody is none.
+    .filter(({ count }) => count > 0)
     .sort((left, right) => right.count - left.count || (left.name < right.name ? -1 : 1));
   return {
     totalCalls: tools.reduce((sum, tool) => sum + tool.count, 0),

@@ -39,6 +39,7 @@ export interface UsageWindow {
 
 /** Five years: what one answer can hold. */
 const MOST_DAYS = 1_827;
+const FIRST_DAY = "1970-01-01";
 const RANGE_DAYS = { "7d": 7, "30d": 30, "90d": 90, "1y": 365 } as const;
 
 /** The days that the params mean, by default the last 30 of the tenant's time zone; throws `invalid_request`. */
@@ -50,12 +51,12 @@ export async function readWindow(
   const calendar = deps.calendars.of(zoneOf(params, scope.tenant.timeZone));
   const today = calendar.dayOf(deps.clock.nowMs());
   const endDate = readDay(params.endDate, "endDate") ?? today;
-  const startDate =
-    readDay(params.startDate, "startDate") ??
-    (params.range === "all"
-      ? calendar.dayOf(await firstUseMs(scope, deps.clock))
-      : addDays(endDate, 1 - lengthOf(params)));
-  const bounded = startDate > endDate && params.range === "all" ? endDate : startDate;
+  // OpenClaw's clients ask for everything there is with the first day of all.
+  const isAll = params.startDate === FIRST_DAY || (params.startDate === undefined && params.range === "all");
+  const startDate = isAll
+    ? calendar.dayOf(await firstUseMs(scope, deps.clock))
+    : (readDay(params.startDate, "startDate") ?? addDays(endDate, 1 - lengthOf(params)));
+  const bounded = startDate > endDate && isAll ? endDate : startDate;
   if (bounded > endDate) throw new AppError("invalid_request", "startDate lies after endDate.");
   if (countDays(bounded, endDate) > MOST_DAYS) {
     throw new AppError("invalid_request", `At most ${MOST_DAYS} days can be asked for at once.`);

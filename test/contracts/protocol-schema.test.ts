@@ -45,6 +45,7 @@ const ADDITIONS: Readonly<Record<string, readonly string[]>> = {
   "chat.history": ["maxBytes"],
   "sessions.describe": ["agentId"],
   "sessions.resolve": ["reference"],
+  "sessions.usage": ["creatorKey"],
 };
 
 /** Values of the reference that we refuse, each with its reason. */
