@@ -185,7 +185,8 @@ async function sumUp(world: ChildWorld, mock: MockModel, slugs: readonly string[
     const db = openTenant(world, slug);
     try {
       const find = async (sql: string, params: SqlValue[] = []) => db.prepare(sql).get(...params);
-      const verdict = await verifyLedger({ db: { find } } as unknown as TenantScope);
+      const list = async (sql: string, params: SqlValue[] = []) => db.prepare(sql).all(...params);
+      const verdict = await verifyLedger({ db: { find, list } } as unknown as TenantScope);
       if (!verdict.ok) row.unsound++;
       row.reserved += verdict.reservedMicros;
       row.sum += Number(

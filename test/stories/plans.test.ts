@@ -220,6 +220,27 @@ it("keeps a tenant on the terms it was put on, and changes plans on their day", 
   );
 });
 
+it("names the plan that holds for a tenant in its own row, also after one set for a later day began", async () => {
+  const { plans, tenants } = world.creel.app;
+  const { id, plan } = await tenants.create({ slug: "labelled" });
+  expect(plan).toBe("unlimited");
+  expect((await tenants.getById(id)).plan).toBe("unlimited");
+  const soon = Date.now() + 300;
+  await plans.pin(id, { plan: "team", fromMs: soon }, "test");
+  expect((await tenants.getById(id)).plan).toBe("unlimited");
+  await expect.poll(() => Date.now(), { interval: 50 }).toBeGreaterThan(soon);
+  plans.forget(id);
+  await plans.of(id);
+  expect((await tenants.getById(id)).plan).toBe("team");
+  // An older program's label for tenants on no plan is put right at the start; an operator's own words stay.
+  const wrong = await tenants.create({ slug: "mislabelled", plan: "free" });
+  const own = await tenants.create({ slug: "contract", plan: "Contract 17" });
+  await plans.begin();
+  expect((await tenants.getById(wrong.id)).plan).toBe("unlimited");
+  expect((await tenants.getById(own.id)).plan).toBe("Contract 17");
+  expect((await tenants.getById(id)).plan).toBe("team");
+});
+
 it("previews what a limit would have refused last month", async () => {
   expect((await api("dollar", "/api/billing/preview?limitMicros=5")).json).toMatchObject({
     wouldHaveBlocked: [],
