@@ -2,34 +2,12 @@
  * The `creel` command: finds the command that is meant and turns what goes wrong into one line and an exit code.
  * Owns: the list of commands, help, exit codes (0 done, 1 failed, 2 called wrongly). Refuses to know: what they do.
  */
+
 import { type Command, readCall, UsageError } from "./cli/command.ts";
+import { loadCommands } from "./cli/command-sources.ts";
 import { standardOutput } from "./cli/output.ts";
 import { AppError } from "./kernel/errors.ts";
 import { VERSION } from "./kernel/version.ts";
-
-/** Loaded when one is called: a server has no use for them, and each would stay in its memory. */
-async function loadCommands(): Promise<readonly Command[]> {
-  const { TENANT_COMMANDS } = await import("./cli/tenants/tenant-commands.ts");
-  const { LIFECYCLE_COMMANDS } = await import("./cli/tenants/lifecycle-commands.ts");
-  const { OPERATOR_COMMANDS } = await import("./cli/operator-commands.ts");
-  const { PEOPLE_COMMANDS } = await import("./cli/people-commands.ts");
-  const { CREDENTIAL_COMMANDS } = await import("./cli/credential-commands.ts");
-  const { AUDIT_COMMANDS } = await import("./cli/audit-commands.ts");
-  const { BILLING_COMMANDS } = await import("./cli/billing-commands.ts");
-  const { USAGE_COMMANDS } = await import("./cli/usage-commands.ts");
-  const { DOCTOR } = await import("./cli/doctor.ts");
-  return [
-    ...TENANT_COMMANDS,
-    ...LIFECYCLE_COMMANDS,
-    ...OPERATOR_COMMANDS,
-    ...PEOPLE_COMMANDS,
-    ...CREDENTIAL_COMMANDS,
-    ...AUDIT_COMMANDS,
-    ...BILLING_COMMANDS,
-    ...USAGE_COMMANDS,
-    DOCTOR,
-  ];
-}
 
 const SERVE_LINE: readonly [string, string] = [
   "serve [--host H] [--port P] [--config FILE] [--tenant S]",
@@ -44,15 +22,15 @@ async function main(args: readonly string[]): Promise<number> {
     await serve(args.slice(1));
     return -1;
   }
-  const commands = await loadCommands();
-  if (first === "help" || first === "serve" || first === "--help" || first === "-h")
-    return help(commands, topicOf(args.slice(1)));
   if (first === "version" || first === "--version" || first === "-v") return version(args.includes("--json"));
+  if (first === "help" || first === "serve" || first === "--help" || first === "-h")
+    return help(await loadCommands(), topicOf(args.slice(1)));
+  const commands = await loadCommands(first);
   const command = commands.find((known) => known.name === first || known.name === `${first} ${second}`);
   if (command === undefined) return unknown(commands, first, second);
   const words = command.name.split(" ").length;
   const call = readCall(command, args.slice(words), standardOutput);
-  if (call === "help") return help(commands, command.name);
+  if (call === "help") return help([command], command.name);
   return (await command.run(call)) ?? 0;
 }
 

@@ -100,10 +100,12 @@ describe("hello", () => {
       process.cwd(),
       hostname(),
       `"pid"`,
-      `${process.pid},`,
+      String(process.pid),
       userInfo().homedir,
     ]) {
-      expect(text.includes(secret), secret).toBe(false);
+      // As a word of its own: a host may be called "vm", and any two letters stand somewhere in a random id.
+      const alone = new RegExp(`(?<![\\w-])${secret.replace(/\W/g, "\\$&")}(?![\\w-])`);
+      expect(alone.exec(text)?.[0], secret).toBeUndefined();
     }
     expect(text).not.toMatch(/"\/(?:home|root|tmp|var|usr|etc|Users)\b|node_modules|\.ts:\d+/);
   });
