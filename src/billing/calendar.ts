@@ -11,6 +11,8 @@ const DAY_MS = 86_400_000;
 /** Days of a zone, and zones, that are remembered: about five years, and 5 MB when callers ask for all there are. */
 const MOST_STARTS = 2_000;
 const MOST_ZONES = 32;
+/** Windows that are remembered; five years of days take 300 KB. */
+const MOST_WINDOWS = 16;
 const DAY = /^(\d{4})-(\d{2})-(\d{2})$/;
 
 /** One calendar day as a span of instants, the end not included; 23 to 25 hours where clocks change. */
@@ -96,9 +98,31 @@ export class Calendar {
   }
 }
 
+/** Consecutive days of a zone, oldest first. */
+export interface Days {
+  spans: readonly DaySpan[];
+  /** `[[day, first slot, end slot], …]` as JSON, for the table-valued function `json_each`; a slot is a quarter of an hour. */
+  slotsJson: string;
+}
+
 /** Calendars by zone, so that a formatter is made once; bounded, because zone names come from callers. */
 export class Calendars {
   private readonly byZone = new Map<string, Calendar>();
+  /** The windows asked for last: people look at the same ones again and again. */
+  private readonly windows = new Map<string, Days>();
+
+  /** The days from `first` to `last`, both included; throws `invalid_request` when there is no such zone. */
+  days(timeZone: string, first: string, last: string): Days {
+    const key = `${timeZone} ${first} ${last}`;
+    const known = this.windows.get(key);
+    if (known !== undefined) return known;
+    const spans = this.of(timeZone).spans(first, last);
+    const slots = spans.map((span) => [span.day, span.startMs / QUARTER_MS, span.endMs / QUARTER_MS]);
+    const days = { spans, slotsJson: JSON.stringify(slots) };
+    if (this.windows.size >= MOST_WINDOWS) this.windows.clear();
+    this.windows.set(key, days);
+    return days;
+  }
 
   /** The calendar of a zone; throws `invalid_request` when there is no such zone. */
   of(timeZone: string): Calendar {

@@ -69,9 +69,13 @@ export type WireMessageCounts = {
   errors: number;
 };
 
+const ZERO = Object.freeze(
+  Object.fromEntries(MEASURES.map((measure) => [measure, 0])),
+) as unknown as UsageRow;
+
 /** A sum of rows, kept in integers and turned into currency only when it is read. */
 export class Tally {
-  private readonly sums: UsageRow = zero();
+  private readonly sums: UsageRow = { ...ZERO };
 
   add(row: UsageRow): void {
     for (const measure of MEASURES) this.sums[measure] += row[measure];
@@ -138,6 +142,7 @@ export class Tally {
 /** Tallies by a key, in the order in which keys first came. */
 export class Tallies<Key extends string | number> {
   private readonly byKey = new Map<Key, Tally>();
+  private readonly empty = new Tally();
 
   add(key: Key, row: UsageRow): void {
     this.at(key).add(row);
@@ -153,6 +158,11 @@ export class Tallies<Key extends string | number> {
     return tally;
   }
 
+  /** The tally of a key, for reading; an empty one where there is none. */
+  read(key: Key): Tally {
+    return this.byKey.get(key) ?? this.empty;
+  }
+
   entries(): [Key, Tally][] {
     return [...this.byKey];
   }
@@ -164,8 +174,4 @@ export class Tallies<Key extends string | number> {
         right.costMicros - left.costMicros || right.tokens - left.tokens || (leftKey < rightKey ? -1 : 1),
     );
   }
-}
-
-function zero(): UsageRow {
-  return Object.fromEntries(MEASURES.map((measure) => [measure, 0])) as unknown as UsageRow;
 }

@@ -55,7 +55,7 @@ export async function readCost(
 }
 
 function costDaily(window: UsageWindow, byDay: Tallies<string>): WireDay[] {
-  return window.spans.map(({ day }) => ({ date: day, ...byDay.at(day).totals() }));
+  return window.spans.map(({ day }) => ({ date: day, ...byDay.read(day).totals() }));
 }
 
 type DetailRow = DayRow & {
@@ -168,7 +168,7 @@ export class UsageAggregates {
   }
 
   private dayOf(day: string): Record<string, unknown> {
-    const tally = this.byDay.at(day);
+    const tally = this.byDay.read(day);
     const { total, toolCalls, errors } = tally.messages();
     return { date: day, tokens: tally.tokens, cost: tally.cost, messages: total, toolCalls, errors };
   }

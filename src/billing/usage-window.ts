@@ -9,7 +9,7 @@ import {
   addDays,
   type Calendars,
   countDays,
-  type DaySpan,
+  type Days,
   isDay,
   QUARTER_MS,
   zoneOfOffset,
@@ -28,13 +28,10 @@ export interface WindowParams {
 }
 
 /** Consecutive days of one time zone. */
-export interface UsageWindow {
+export interface UsageWindow extends Days {
   timeZone: string;
   startDate: string;
   endDate: string;
-  spans: readonly DaySpan[];
-  /** `[[day, first slot, end slot], …]` as JSON, for the table-valued function `json_each`. */
-  slotsJson: string;
 }
 
 /** Five years: what one answer can hold. */
@@ -61,15 +58,8 @@ export async function readWindow(
   if (countDays(bounded, endDate) > MOST_DAYS) {
     throw new AppError("invalid_request", `At most ${MOST_DAYS} days can be asked for at once.`);
   }
-  const spans = calendar.spans(bounded, endDate);
-  const slots = spans.map((span) => [span.day, span.startMs / QUARTER_MS, span.endMs / QUARTER_MS]);
-  return {
-    timeZone: calendar.timeZone,
-    startDate: bounded,
-    endDate,
-    spans,
-    slotsJson: JSON.stringify(slots),
-  };
+  const { timeZone } = calendar;
+  return { timeZone, startDate: bounded, endDate, ...deps.calendars.days(timeZone, bounded, endDate) };
 }
 
 function zoneOf(params: WindowParams, own: string): string {

@@ -76,7 +76,7 @@ export class SendMessage {
     if ((await this.deps.agents.find(scope, parsed.agentId)) === undefined) {
       throw new AppError("invalid_request", `Agent "${parsed.agentId}" no longer exists in configuration`);
     }
-    await this.deps.gate.admit(scope, parsed.key, input.channel);
+    await this.deps.gate.admit(scope, parsed.key, input.channel, input.message);
     const place = await this.deps.takeRoom(scope, sizeOf(input), input.attachments.length > 0);
     try {
       await this.deps.marks.mark(scope.tenantId);

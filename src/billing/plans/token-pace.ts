@@ -9,32 +9,49 @@ const WINDOW_MS = 60_000;
 /** Windows kept before those that are over are swept out. */
 const SWEEP_AT = 1_000;
 
+interface Window {
+  endMs: number;
+  tokens: number;
+  /** Of accepted messages that no call has used yet. */
+  expected: number;
+}
+
 /** See the head of this file. */
 export class TokenPace {
   private readonly clock: Clock;
-  private readonly windows = new Map<TenantId, { endMs: number; tokens: number }>();
+  private readonly windows = new Map<TenantId, Window>();
 
   constructor(clock: Clock) {
     this.clock = clock;
   }
 
-  /** Count tokens that a model call used. */
+  /** Count tokens that a model call used; those that were expected are among them. */
   note(tenantId: TenantId, tokens: number): void {
-    const nowMs = this.clock.monotonicMs();
-    const window = this.windows.get(tenantId);
-    if (window !== undefined && window.endMs > nowMs) {
-      window.tokens += tokens;
-      return;
-    }
-    if (this.windows.size >= SWEEP_AT) this.sweep(nowMs);
-    this.windows.set(tenantId, { endMs: nowMs + WINDOW_MS, tokens });
+    const window = this.window(tenantId);
+    window.tokens += tokens;
+    window.expected = Math.max(0, window.expected - tokens);
+  }
+
+  /** Count tokens that an accepted message will use at least. */
+  expect(tenantId: TenantId, tokens: number): void {
+    this.window(tenantId).expected += tokens;
   }
 
   /** Milliseconds until the tenant may use tokens again; 0 for at once. */
   waitMs(tenantId: TenantId, tokensPerMinute: number): number {
     const window = this.windows.get(tenantId);
-    const leftMs = window === undefined ? 0 : window.endMs - this.clock.monotonicMs();
-    return window === undefined || leftMs <= 0 || window.tokens < tokensPerMinute ? 0 : Math.ceil(leftMs);
+    if (window === undefined || window.tokens + window.expected < tokensPerMinute) return 0;
+    return Math.max(0, Math.ceil(window.endMs - this.clock.monotonicMs()));
+  }
+
+  private window(tenantId: TenantId): Window {
+    const nowMs = this.clock.monotonicMs();
+    const known = this.windows.get(tenantId);
+    if (known !== undefined && known.endMs > nowMs) return known;
+    if (this.windows.size >= SWEEP_AT) this.sweep(nowMs);
+    const window = { endMs: nowMs + WINDOW_MS, tokens: 0, expected: 0 };
+    this.windows.set(tenantId, window);
+    return window;
   }
 
   private sweep(nowMs: number): void {

@@ -94,6 +94,27 @@ describe("the pace of tokens", () => {
     await gate.admit(SCOPE, KEY, "webchat");
   });
 
+  it("counts an accepted message at once, and what its calls used only beyond that", async () => {
+    const { gate, pace, clock } = gateOn({ tokensPerMinute: 100 });
+    await gate.admit(SCOPE, KEY, "webchat", "a".repeat(4 * 60));
+    await gate.admit(SCOPE, KEY, "webchat", "a".repeat(4 * 39));
+    pace.note(SCOPE.tenantId, 99);
+    await gate.admit(SCOPE, KEY, "webchat", "a".repeat(4));
+    await expect(gate.admit(SCOPE, KEY, "webchat")).rejects.toMatchObject({ code: "rate_limited" });
+    clock.pass(60_000);
+    await gate.admit(SCOPE, KEY, "webchat", "a".repeat(4 * 100));
+  });
+
+  it("refuses a message that alone has more tokens than the plan allows in a minute, and counts nothing of it", async () => {
+    const { gate } = gateOn({ tokensPerMinute: 100 });
+    await expect(gate.admit(SCOPE, KEY, "webchat", "a".repeat(4 * 101))).rejects.toMatchObject({
+      code: "plan_limit",
+      details: { limit: "tokens", perMinute: 100, tokens: 101 },
+    });
+    await gate.admit(SCOPE, KEY, "webchat", "short");
+    await gateOn({}).gate.admit(SCOPE, KEY, "webchat", "a".repeat(4_000_000));
+  });
+
   it("holds nobody who was stopped, and nobody without a limit", async () => {
     const { gate, pace } = gateOn({ tokensPerMinute: 1 });
     pace.note(SCOPE.tenantId, 10);

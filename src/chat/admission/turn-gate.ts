@@ -2,6 +2,7 @@
  * Whether and when a turn begins, as far as plans and fairness decide. Owns: the refusals before a message is accepted,
  * the wait for a place, the pace of tokens. Refuses to know: money of single calls (the ledger reserves it), transports.
  */
+import { estimateTokens } from "../../agents/turn/tokens.ts";
 import type { Spending } from "../../billing/plans/spending.ts";
 import { BACKGROUND_CHANNELS } from "../../billing/plans/spending.ts";
 import type { Standing, TenantPlans } from "../../billing/plans/tenant-plans.ts";
@@ -44,25 +45,38 @@ export class TurnGate {
 
   /**
    * Let a new message be accepted. Throws `turns_stopped` while the tenant's turns are stopped, `rate_limited` above its
-   * tokens of the minute, `budget_exhausted` for background work whose part of the budget is used up.
+   * tokens of the minute, `plan_limit` for a message that has more of them alone, `budget_exhausted` for background
+   * work whose part of the budget is used up.
    */
-  async admit(scope: TenantScope, key: SessionKey, channel: string): Promise<void> {
+  async admit(scope: TenantScope, key: SessionKey, channel: string, text = ""): Promise<void> {
     const { tenantId } = scope;
     const standing = await this.deps.plans.of(tenantId);
     const { breaker, plan } = standing;
     if (breaker !== null) throw stopped(breaker.reason, breaker.sinceMs);
-    const { tokensPerMinute } = plan.terms;
-    const waitMs = tokensPerMinute === null ? 0 : this.deps.pace.waitMs(tenantId, tokensPerMinute);
-    if (waitMs > 0) {
-      const seconds = Math.ceil(waitMs / 1_000);
-      throw new AppError(
-        "rate_limited",
-        `This organization may use ${tokensPerMinute} tokens a minute; try again in ${seconds} s.`,
-        { retryAfterMs: waitMs, details: { limit: "tokens", perMinute: tokensPerMinute } },
-      );
-    }
     if (BACKGROUND.has(channel)) await this.assertBackground(scope, standing);
     if (this.velocity.isLoop(tenantId, key)) await this.stop(scope, key);
+    if (plan.terms.tokensPerMinute !== null) this.takeTokens(scope, plan, plan.terms.tokensPerMinute, text);
+  }
+
+  private takeTokens(
+    { tenantId }: TenantScope,
+    plan: Standing["plan"],
+    perMinute: number,
+    text: string,
+  ): void {
+    const waitMs = this.deps.pace.waitMs(tenantId, perMinute);
+    const details = { limit: "tokens", perMinute };
+    if (waitMs > 0) {
+      const seconds = Math.ceil(waitMs / 1_000);
+      const message = `This organization may use ${perMinute} tokens a minute; try again in ${seconds} s.`;
+      throw new AppError("rate_limited", message, { retryAfterMs: waitMs, details });
+    }
+    const tokens = estimateTokens(text);
+    if (tokens > perMinute) {
+      const message = `This message has about ${tokens} tokens, and the plan "${plan.terms.name}" allows ${perMinute} a minute. Send less at once, or ask whoever runs the platform for a larger plan.`;
+      throw new AppError("plan_limit", message, { details: { ...details, plan: plan.id, tokens } });
+    }
+    this.deps.pace.expect(tenantId, tokens);
   }
 
   /** Wait for a place among all tenants' turns. Never rejects; ends without a place when `signal` fires. */

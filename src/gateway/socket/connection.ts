@@ -334,6 +334,8 @@ export class Connection implements Member, ConnectionHandle {
       const counted = this.deps.traffic.admit({ principal: open.principal, cost, sizeBytes });
       // Not waited for without need: most tenants have no limit, and a frame costs little more than a wait.
       if (counted !== undefined) await counted;
+      // Whoever left while their call waited for its turn is not answered, and nothing is done.
+      if (this.gone.signal.aborted) return;
       this.refusals = 0;
       const result = await this.deps.dispatcher.dispatch(
         frame.method,

@@ -4,7 +4,8 @@
  * Refuses to know: where counts are kept, what plans there are.
  *
  * Counts are asked narrowest first and a refusal stops there: a token over its own limit uses nothing of its tenant's.
- * A tenant whose plan limits nothing is not counted at all. Calls of one that is limited begin one by one (turns.ts).
+ * A tenant whose plan limits nothing is not counted at all. Calls of one that is limited begin at the pace of the limit
+ * after a burst (pace.ts), and one by one (turns.ts).
  */
 import { addressKey } from "../../auth/guard/attempts.ts";
 import type { PlanTerms } from "../../config/plan-schema.ts";
@@ -14,6 +15,7 @@ import type { TenantId } from "../../kernel/ids.ts";
 import type { CostClass } from "../../protocol/methods.ts";
 import type { Principal } from "../../tenancy/principal.ts";
 import type { Counter } from "./counter.ts";
+import { Pace } from "./pace.ts";
 import { Turns } from "./turns.ts";
 
 /** Terms of a tenant's plan that concern calls. */
@@ -87,10 +89,12 @@ export class OverLimit extends AppError {
 export class Traffic {
   private readonly deps: TrafficDeps;
   private readonly turns: Turns;
+  private readonly pace: Pace;
 
   constructor(deps: TrafficDeps) {
     this.deps = deps;
     this.turns = new Turns(deps.clock);
+    this.pace = new Pace(deps.clock);
   }
 
   /**
@@ -131,7 +135,8 @@ export class Traffic {
 
   private async count(call: Call, terms: CallTerms): Promise<Allowance | undefined> {
     let tightest: Allowance | undefined;
-    for (const { key, points, limit, of } of rulesOf(call, terms)) {
+    const rules = rulesOf(call, terms);
+    for (const { key, points, limit, of } of rules) {
       const { total, resetMs } = await this.deps.counter.add(key, points);
       const allowance = { limit, remaining: Math.max(0, limit - total), resetMs };
       if (total > limit) {
@@ -144,8 +149,18 @@ export class Traffic {
       }
       if (tightest === undefined || allowance.remaining < tightest.remaining) tightest = allowance;
     }
+    await this.keepPace(rules);
     await this.turns.next(call.principal.tenantId);
     return tightest;
+  }
+
+  /** By the smallest of the limits: who goes on and on is held back, and nobody else of the tenant. */
+  private async keepPace(rules: readonly Rule[]): Promise<void> {
+    const [first, ...others] = rules;
+    if (first === undefined) return;
+    const { key, limit } = others.reduce((least, rule) => (rule.limit < least.limit ? rule : least), first);
+    const waitMs = this.pace.waitMs(key, limit);
+    if (waitMs > 0) await new Promise<void>((resolve) => void this.deps.clock.after(waitMs, resolve));
   }
 }
 
