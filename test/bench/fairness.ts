@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { constants, setPriority } from "node:os";
 import { join } from "node:path";
 import { stopChild, type Target } from "../clients/target.ts";
 import { Wire } from "./wire.ts";
@@ -14,7 +15,10 @@ export interface Fairness {
   floodedMs: number;
 }
 
-/** Measure `victim` with and without a flood of `perSecond` requests by `flooder`, in turns, so that both see the same machine. */
+/**
+ * Measure `victim` with and without a flood of `perSecond` requests by `flooder`, in turns of `forMs`, so that both see the
+ * same machine: what else happens on it changes from second to second.
+ */
 export async function floodFairness(
   victim: Target,
   flooder: Target,
@@ -25,14 +29,18 @@ export async function floodFairness(
   const wire = await Wire.open(victim);
   await wire.turn("main", "hello");
   await warmUp(flooder);
-  await answers(wire, 1_000);
+  const flood = await startFlood(flooder, perSecond);
   const [quiet, flooded]: [number[], number[]] = [[], []];
   for (let round = 0; round < rounds; round += 1) {
+    // Whatever the last turn left behind is answered before the next begins.
+    flood.kill("SIGSTOP");
+    await answers(wire, 250);
     quiet.push(...(await answers(wire, forMs)));
-    const flood = await startFlood(flooder, perSecond);
+    flood.kill("SIGCONT");
     flooded.push(...(await answers(wire, forMs)));
-    await stopChild(flood);
   }
+  flood.kill("SIGCONT");
+  await stopChild(flood);
   wire.close();
   return { quietMs: percentile(quiet, 0.99), floodedMs: percentile(flooded, 0.99) };
 }
@@ -67,6 +75,8 @@ async function startFlood(target: Target, perSecond: number): Promise<ChildProce
   const child = spawn(process.execPath, [script, target.wsUrl, target.token, String(perSecond)], {
     stdio: ["ignore", "pipe", "inherit"],
   });
+  // Whoever floods has a machine of their own; here the two would share cores, and that is not what is measured.
+  setPriority(child.pid ?? 0, constants.priority.PRIORITY_LOW);
   await once(child.stdout!, "data");
   return child;
 }

@@ -30,6 +30,7 @@ import { OverLimit } from "../traffic/traffic.ts";
 import type { ConnectionDeps } from "./connection-deps.ts";
 import { ACCESS_ENDED, Gate } from "./gate.ts";
 import { makeHello } from "./hello.ts";
+import { Intake } from "./intake.ts";
 import { Outbound } from "./outbound.ts";
 import type { Member } from "./rooms.ts";
 
@@ -40,10 +41,6 @@ interface Open extends ConnectAccepted {
   capSet: ReadonlySet<string>;
   leave(): void;
 }
-
-/** Refused calls in a row after which a connection is not read for a moment, and how long that is at most. */
-const REFUSALS_BEFORE_PAUSE = 16;
-const LONGEST_PAUSE_MS = 1_000;
 
 /** See the head of this file. */
 export class Connection implements Member, ConnectionHandle {
@@ -63,9 +60,7 @@ export class Connection implements Member, ConnectionHandle {
   private open: Open | undefined;
   private isConnecting = false;
   private hearsSessions = false;
-  private inFlight = 0;
-  private refusals = 0;
-  private pause: Timer | undefined;
+  private readonly intake: Intake;
   private isAlive = true;
   private readonly since: number;
   private onSettled: (() => void) | undefined;
@@ -84,6 +79,8 @@ export class Connection implements Member, ConnectionHandle {
     this.ingress = ingress;
     this.originHeader = originHeader;
     this.outbound = new Outbound(socket, stream);
+    const take = (bytes: Buffer) => this.takeFrame(bytes);
+    this.intake = new Intake({ socket, clock: deps.clock, take });
     this.onSettled = onSettled;
     this.challengeTsMs = deps.clock.nowMs();
     this.since = this.challengeTsMs;
@@ -228,7 +225,11 @@ export class Connection implements Member, ConnectionHandle {
       this.handshake(isBinary ? bytes.toString("utf8") : bytes.toString());
       return;
     }
-    this.request(bytes.toString("utf8"), bytes.length, this.open);
+    this.intake.receive(bytes);
+  }
+
+  private takeFrame(bytes: Buffer): void {
+    if (this.open !== undefined) this.request(bytes.toString("utf8"), bytes.length, this.open);
   }
 
   private handshake(text: string): void {
@@ -308,8 +309,7 @@ export class Connection implements Member, ConnectionHandle {
       const message = "connect is only valid as the first request";
       return this.refuseFrame(read.frame.id, message, sizeBytes, open);
     }
-    this.inFlight++;
-    if (this.inFlight >= LIMITS.requestsInFlightPerConnection) this.socket.pause();
+    this.intake.begun();
     void this.answer(read.frame, sizeBytes, open);
   }
 
@@ -321,10 +321,14 @@ export class Connection implements Member, ConnectionHandle {
   /** What is no call was read all the same: it counts like one, and who goes on with it is not read for a moment. */
   private countJunk(sizeBytes: number, { principal }: Open): void {
     const counted = this.deps.traffic.admit({ principal, cost: "read", sizeBytes });
-    counted?.catch((thrown: unknown) => {
-      if (thrown instanceof OverLimit) this.slowDown(thrown.allowance.resetMs);
-      else this.deps.log.error({ err: thrown }, "a frame was not counted");
-    });
+    if (counted === undefined) return;
+    this.intake.begun();
+    counted
+      .catch((thrown: unknown) => {
+        if (thrown instanceof OverLimit) this.intake.refused(thrown.allowance.resetMs);
+        else this.deps.log.error({ err: thrown }, "a frame was not counted");
+      })
+      .finally(() => this.intake.ended());
   }
 
   private async answer(frame: RequestFrame, sizeBytes: number, open: Open): Promise<void> {
@@ -336,7 +340,7 @@ export class Connection implements Member, ConnectionHandle {
       if (counted !== undefined) await counted;
       // Whoever left while their call waited for its turn is not answered, and nothing is done.
       if (this.gone.signal.aborted) return;
-      this.refusals = 0;
+      this.intake.letIn();
       const result = await this.deps.dispatcher.dispatch(
         frame.method,
         frame.params,
@@ -349,9 +353,7 @@ export class Connection implements Member, ConnectionHandle {
     } catch (thrown) {
       this.fail(frame, open, thrown, requestId);
     } finally {
-      this.inFlight--;
-      const isEased = this.inFlight < LIMITS.requestsInFlightPerConnection / 2;
-      if (this.socket.isPaused && isEased && this.pause === undefined) this.socket.resume();
+      this.intake.ended();
     }
   }
 
@@ -378,24 +380,10 @@ export class Connection implements Member, ConnectionHandle {
       this.expel(ACCESS_ENDED.code, ACCESS_ENDED.reason);
       return;
     }
-    if (thrown instanceof OverLimit) this.slowDown(thrown.allowance.resetMs);
+    if (thrown instanceof OverLimit) this.intake.refused(thrown.allowance.resetMs);
     const error = toAppError(thrown);
     logFailure(this.deps.log, error, { method: frame.method, requestId });
     reply(open, this.outbound, writeError(frame.id, toWireError(error, requestId), error.payload));
-  }
-
-  /**
-   * Who goes on sending after many refusals is not read for a moment: its frames wait at its own end of the line, and
-   * cost us nothing while they do.
-   */
-  private slowDown(resetMs: number): void {
-    this.refusals++;
-    if (this.refusals < REFUSALS_BEFORE_PAUSE || this.pause !== undefined) return;
-    this.socket.pause();
-    this.pause = this.deps.clock.after(Math.min(resetMs, LONGEST_PAUSE_MS), () => {
-      this.pause = undefined;
-      if (this.socket.isPaused && this.inFlight < LIMITS.requestsInFlightPerConnection) this.socket.resume();
-    });
   }
 
   /** Read a frame; JSON that nests too deep or holds prototype keys is refused under no id of its own. */
@@ -422,7 +410,7 @@ export class Connection implements Member, ConnectionHandle {
 
   private closed(): void {
     this.settle();
-    this.pause?.cancel();
+    this.intake.close();
     this.gone.abort();
     this.open?.leave();
     this.deps.onClosed(this.id);
