@@ -5,6 +5,7 @@ import { boundsText, cell, inputSchema, outputSchema, typeText } from "./schema-
 const COST_TEXT: Record<Method["cost"], string> = {
   free: "memory only",
   read: "a few rows",
+  report: "adds up very many rows, counts five times",
   write: "a durable write",
   turn: "a run of the model",
 };

@@ -78,7 +78,7 @@ function usageCost(reading: Reading): Method {
       daily: z.array(z.unknown()),
       totals: TOTALS,
     }),
-    cost: "read",
+    cost: "report",
     doc: "Tokens and cost by day, a zero entry for a day without usage; the last 30 days unless said otherwise, in the tenant's time zone.",
     async handler(params, { tenant }) {
       const window = await readWindow(tenant, params, reading);
@@ -111,7 +111,7 @@ function sessionsUsage(reading: Reading): Method {
       totals: TOTALS,
       aggregates: looseResult({}),
     }),
-    cost: "read",
+    cost: "report",
     doc: "Usage of the sessions active in some days, with sums by day, model, provider, agent, channel, person and tool. Sums cover all sessions; the list holds at most `limit` (50, at most 1000), the latest active first. `byCreator` sums whole sessions by who began them, where all are listed; `creatorKey` asks for those of one.",
     async handler(params, { tenant }) {
       const window = await readWindow(tenant, params, reading);

@@ -160,9 +160,13 @@ export class Gateway {
   }
 }
 
+/** Routes that add up very many rows. */
+const REPORTS: ReadonlySet<string> = new Set(["/api/usage/drill", "/api/statements", "/api/billing/preview"]);
+
 /** What a call by HTTP costs: that of the method it calls, a turn where one is asked for, else by what it does. */
 function costOf(route: Route, method: Method | undefined): CostClass {
   if (route.path === "/rpc/:method") return method?.cost ?? "read";
   if (route.path === "/v1/chat/completions") return "turn";
+  if (REPORTS.has(route.path)) return "report";
   return route.method === "GET" ? "read" : "write";
 }

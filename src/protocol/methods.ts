@@ -8,8 +8,8 @@ import type { Principal } from "../tenancy/principal.ts";
 import type { TenantScope } from "../tenancy/scoped.ts";
 import type { Scope } from "../tenancy/scopes.ts";
 
-/** How much a call costs us: `free` memory only, `read` a few rows, `write` a commit, `turn` a model run. */
-export type CostClass = "free" | "read" | "write" | "turn";
+/** How much a call costs us: `free` memory only, `read` a few rows, `report` very many, `write` a commit, `turn` a model run. */
+export type CostClass = "free" | "read" | "report" | "write" | "turn";
 
 /** What a live connection lets a method do to itself. */
 export interface ConnectionHandle {

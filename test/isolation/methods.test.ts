@@ -109,7 +109,7 @@ describe.each(METHODS.map((method) => [method.name, method] as const))("%s", (na
     const plain = await call(baseOf(name, schema, stage.mine));
     expect(plain.ok, `its own things are refused, see probes.ts: ${plain.text}`).toBe(true);
     await quiet(method);
-    if (method.cost === "free" || method.cost === "read") await besideEachOther(name, schema, call);
+    if (["free", "read", "report"].includes(method.cost)) await besideEachOther(name, schema, call);
     for (const leaf of leaves) {
       await exerciseLeaf(method, schema, leaf, call, MALFORMED_TEXTS);
       covered.add(`socket ${name} ${leaf.label}`);

@@ -87,7 +87,9 @@ describe("hello", () => {
   it("says nothing of the host: no path, no name, no process", async () => {
     const client = await greeted();
     const answers = [JSON.stringify(client.frames)];
-    for (const method of world.app.methods.list().filter(({ cost }) => cost === "free" || cost === "read")) {
+    for (const method of world.app.methods
+      .list()
+      .filter(({ cost }) => ["free", "read", "report"].includes(cost))) {
       const answer = await client
         .call(method.name, {})
         .catch((thrown: unknown) => (thrown as RpcError).error);

@@ -11,6 +11,8 @@ const IMAGE_TOKENS = 1_000;
 
 /** Estimate the tokens of a text: four Latin characters make one, of other scripts each character nearly does. */
 export function estimateTokens(text: string): number {
+  // Plain ASCII is told without looking at every character; a quarter of a megabyte takes a millisecond otherwise.
+  if (Buffer.byteLength(text) === text.length) return Math.ceil(text.length / 4);
   let wide = 0;
   for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 0x2ff) wide++;
   return Math.ceil((text.length - wide) / 4 + wide * 0.8);

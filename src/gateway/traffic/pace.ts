@@ -23,12 +23,12 @@ export class Pace {
     this.clock = clock;
   }
 
-  /** Milliseconds that this call waits; 0 for at once. */
-  waitMs(key: string, perMinute: number): number {
+  /** Milliseconds that a call of so many points waits; 0 for at once. */
+  waitMs(key: string, points: number, perMinute: number): number {
     const nowMs = this.clock.monotonicMs();
     const apartMs = 60_000 / perMinute;
     const burst = Math.max(LEAST_BURST, (perMinute * BURST_SECONDS) / 60);
-    const evenMs = Math.max(this.evenAt.get(key) ?? nowMs, nowMs) + apartMs;
+    const evenMs = Math.max(this.evenAt.get(key) ?? nowMs, nowMs) + apartMs * points;
     if (this.evenAt.size >= this.sweepAt) this.sweep(nowMs);
     // Beyond that somebody's calls begin at once: the counts still hold.
     if (this.evenAt.size < MOST_KEYS || this.evenAt.has(key)) this.evenAt.set(key, evenMs);

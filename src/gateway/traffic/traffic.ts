@@ -61,6 +61,8 @@ export interface Call {
 
 /** Bytes of a call that count as one point; larger ones cost us more than a call. */
 const BYTES_PER_POINT = 64 * 1024;
+/** What a call counts that adds up very many rows. */
+const REPORT_POINTS = 5;
 
 interface Rule {
   key: string;
@@ -158,8 +160,8 @@ export class Traffic {
   private async keepPace(rules: readonly Rule[]): Promise<void> {
     const [first, ...others] = rules;
     if (first === undefined) return;
-    const { key, limit } = others.reduce((least, rule) => (rule.limit < least.limit ? rule : least), first);
-    const waitMs = this.pace.waitMs(key, limit);
+    const least = others.reduce((left, right) => (right.limit < left.limit ? right : left), first);
+    const waitMs = this.pace.waitMs(least.key, least.points, least.limit);
     if (waitMs > 0) await new Promise<void>((resolve) => void this.deps.clock.after(waitMs, resolve));
   }
 }
@@ -179,7 +181,7 @@ const NOUNS: Readonly<Partial<Record<LimitOf, string>>> = { turns: "turns", writ
 /** SECURITY: every key begins with its tenant; ids of people are the same in all of theirs. */
 function rulesOf(call: Call, terms: CallTerms): (Rule & { of: LimitOf })[] {
   const { tenantId, userId, credential } = call.principal;
-  const points = 1 + Math.floor(call.sizeBytes / BYTES_PER_POINT);
+  const points = (call.cost === "report" ? REPORT_POINTS : 1) + Math.floor(call.sizeBytes / BYTES_PER_POINT);
   const isChange = call.cost === "write" || call.cost === "turn";
   const rule = (of: LimitOf, limit: number | null, id: string, cost: number) =>
     limit === null ? [] : [{ of, key: `${tenantId} ${of} ${id}`, points: cost, limit }];
