@@ -13,7 +13,8 @@ export default defineConfig({
     ],
     globalSetup: ["test/support/runtime.ts"],
     pool: "forks",
-    maxWorkers: 2,
+    // One more than the least machine has cores: a good part of the tests waits for processes and pages.
+    maxWorkers: 3,
     testTimeout: 30_000,
     hookTimeout: 60_000,
     teardownTimeout: 10_000,

@@ -270,8 +270,9 @@ async function main(): Promise<void> {
   const rows: StormRow[] = [];
   for (let n = 0; n < number("seeds"); n++) {
     const storm = { tenants: number("tenants"), turns: number("turns"), kills: number("kills") };
-    rows.push(await runStorm({ seed: number("seed") + n, ...storm }));
-    console.table(rows.slice(-1));
+    const seed = number("seed") + n;
+    rows.push(await runStorm({ seed, ...storm }));
+    process.stdout.write(`seed ${seed} is through\n`);
   }
   console.table(rows);
   const isBad = rows.some(
