@@ -15,7 +15,7 @@ let world: ProviderWorld;
 const PLANS: Record<string, Omit<PlanDraft, "name">> = {
   small: { seats: 2, agents: 2, models: ["demo/*"] },
   serial: { concurrentTurns: 1 },
-  thrifty: { tokensPerMinute: 5 },
+  thrifty: { tokensPerMinute: 20 },
   dollar: { monthlyBudgetMicros: 1_000_000 },
   penniless: { backgroundBudgetMicros: 0 },
 };
@@ -145,6 +145,11 @@ it("serves another tenant's turn next while one tenant's turns fill every place"
 it("refuses a new turn above the tokens of a minute, and says when there are more", async () => {
   await onPlan("thrifty", "thrifty");
   const client = await world.client("thrifty");
+  const long = `SAY:${"many words ".repeat(20)}`;
+  expect(await refusal(chat(client, long))).toMatchObject({
+    code: "FORBIDDEN",
+    details: { code: "PLAN_LIMIT", limit: "tokens", perMinute: 20 },
+  });
   expect((await chat(client, "SAY:a good many words for so small a plan")).end).toMatchObject({
     state: "final",
   });
@@ -152,7 +157,7 @@ it("refuses a new turn above the tokens of a minute, and says when there are mor
   expect(error).toMatchObject({
     code: "UNAVAILABLE",
     retryable: true,
-    details: { limit: "tokens", perMinute: 5 },
+    details: { limit: "tokens", perMinute: 20 },
   });
   expect(Number((error as unknown as { retryAfterMs: number }).retryAfterMs)).toBeGreaterThan(0);
 });
