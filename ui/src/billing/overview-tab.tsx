@@ -207,7 +207,9 @@ function Alerts({ overview }: Props) {
         <ul className="divide-y divide-line">
           {overview.alerts.map((alert) => (
             <li key={alert.id} className="flex flex-wrap items-baseline gap-x-4 gap-y-0.5 py-2.5">
-              <span className={`min-w-0 flex-1 ${alert.level >= 95 ? "font-medium text-danger" : ""}`}>
+              <span
+                className={`w-full sm:w-auto sm:flex-1 ${alert.level >= 95 ? "font-medium text-danger" : ""}`}
+              >
                 {words.billing.alert(nameOf(alert), formats.percent(alert.level / 100))}
               </span>
               <span className="text-s text-ink-2">
