@@ -16,6 +16,8 @@ const PAGES = [
   "/operator/billing",
   "/operator/plans",
   "/operator/prices",
+  "/operator/codes",
+  "/operator/reconciliation",
   "/operator/audit",
   "/operator/receipts",
   "/operator/no-such-page",

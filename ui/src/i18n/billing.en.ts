@@ -275,18 +275,10 @@ export const billingEn = {
       tokensPerMinute: "Tokens per minute",
     },
     prices: "Prices",
-    pricesHint: "Per million tokens, from a day on. What was charged stays charged.",
-    own: "Set here",
-    later: "Not yet",
     newPrice: "New price",
     newPriceHint: "It holds for everybody from its day on, over what comes with the product.",
     provider: "Provider",
-    perMillion: (what: string) => `${what} per million tokens`,
     priceDayHint: "Today (UTC) at the earliest.",
     sourceHint: "Where the price is from.",
-    tryPrice: "Try on the last 30 days",
-    noEffect: "Nobody used this model in the last 30 days.",
-    effect: (before: string, after: string, tenants: number) =>
-      `${before} would have been ${after}, for ${plural(tenants, "organization", "organizations")}.`,
   },
 };
