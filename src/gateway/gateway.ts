@@ -66,6 +66,7 @@ export class Gateway {
   private readonly sockets: Sockets;
   private readonly calls: OpenCalls;
   private readonly meters: Meters;
+  private readonly traffic: Traffic;
   private feedTimer: Timer | undefined;
   private isDraining = false;
   private lastRequest = 0;
@@ -94,12 +95,13 @@ export class Gateway {
     });
     const shared = { authenticator: auth.connect, dispatcher, registry, rooms: this.rooms, door, clock, log };
     const { epochs } = auth;
-    const traffic = new Traffic({
+    this.traffic = new Traffic({
       counter: new MemoryCounter(),
       clock,
       terms: options.terms,
       strangersPerMinute: options.config.strangersPerMinute,
     });
+    const { traffic } = this;
     const facts = { traffic, meters: this.meters, version, startedAtMs: clock.nowMs(), isLive, epochs };
     this.calls = new OpenCalls({ epochs, isLive });
     this.sockets = new Sockets(
@@ -154,11 +156,16 @@ export class Gateway {
   async close(): Promise<void> {
     this.isDraining = true;
     this.feedTimer?.cancel();
+    this.traffic.close();
     await this.sockets.close();
-    await this.http.fastify.close();
+    // Whoever was answered last keeps the line open for a minute, and the server waits for every line.
+    const sweep = this.options.clock.every(IDLE_SWEEP_MS, () => this.http.server.closeIdleConnections());
+    await this.http.fastify.close().finally(() => sweep.cancel());
     this.meters.close();
   }
 }
+
+const IDLE_SWEEP_MS = 50;
 
 /** Routes that add up very many rows. */
 const REPORTS: ReadonlySet<string> = new Set(["/api/usage/drill", "/api/statements", "/api/billing/preview"]);

@@ -17,6 +17,7 @@ beforeAll(async () => {
         ten: plan({ requestsPerMinute: 10 }),
         "two-turns": plan({ turnsPerMinute: 2 }),
         four: plan({ requestsPerMinute: 4 }),
+        paced: plan({ requestsPerMinute: 120 }),
       },
       strangersPerMinute: 5,
       trustedProxies: ["127.0.0.1"],
@@ -139,3 +140,59 @@ it("counts strangers by address: pages, sign-ins, bad tokens and handshakes; who
 it("refuses to start with a default plan that is not there", async () => {
   await expect(startApp({ config: { defaultPlan: "platinum" } })).rejects.toThrow(/plans\.default/);
 });
+
+it("does nothing for a caller who lost their access, or left, while the call waited for its turn", async () => {
+  const owner = await onPlan("paced", "paced");
+  const { id } = await world.tenant("paced");
+  const made = await callApi(
+    world.url,
+    "POST",
+    "/api/tokens",
+    { bearer: owner },
+    { name: "one", role: "admin" },
+  );
+  const bearer = String(made.json["token"]);
+  const agent = (name: string) =>
+    callApi(world.url, "POST", "/api/tokens", { bearer }, { name, role: "member" });
+  // The burst goes at once; what follows waits half a second longer each.
+  const burst = Array.from({ length: 32 }, () => health(owner));
+  await Promise.all(burst.slice(0, 25));
+  const late = agent("too late");
+  const leaving = new AbortController();
+  const left = fetch(`${world.url}/api/tokens`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${owner}`, "content-type": "application/json" },
+    body: JSON.stringify({ name: "left", role: "member" }),
+    signal: leaving.signal,
+  }).catch(() => "left");
+  const listed = await world.app.auth.tokens.list(id);
+  const one = listed.find(({ name }) => name === "one");
+  await world.app.auth.tokens.revoke(id, one?.id ?? "");
+  leaving.abort();
+  expect(await left).toBe("left");
+  expect(made.status).toBe(201);
+  const answer = await late;
+  expect([answer.status, answer.code]).toEqual([401, "unauthenticated"]);
+  await Promise.all(burst);
+  expect((await health(owner)).status).toBe(200);
+  const names = (await world.app.auth.tokens.list(id)).map(({ name }) => name);
+  expect(names).not.toContain("too late");
+  expect(names).not.toContain("left");
+}, 60_000);
+
+it("stops at once though calls wait for their turn, and says so to those that waited", async () => {
+  const plans = { paced: planSchema.parse({ name: "Paced", requestsPerMinute: 60 }) };
+  const stopping = await startApp({ config: { plans } });
+  const { id } = await stopping.tenant("acme");
+  await stopping.app.plans.pin(id, { plan: "paced", fromMs: 0 }, "test");
+  const bearer = await stopping.token("acme");
+  const all = Array.from({ length: 45 }, () =>
+    callApi(stopping.url, "POST", "/rpc/health", { bearer }, {}).then(({ status }) => status),
+  );
+  await Promise.all(all.slice(0, 30));
+  // The last would wait for a quarter of a minute, and a line that is kept open for more than one.
+  await stopping.close();
+  const ends = await Promise.all(all);
+  expect(ends.filter((status) => status === 200).length).toBeGreaterThanOrEqual(30);
+  expect(ends.filter((status) => status === 503).length).toBeGreaterThan(5);
+}, 12_000);

@@ -185,17 +185,19 @@ export class HttpServer {
     }
   }
 
-  /** Count a tenant's call; its answer says where the caller stands, also when it is refused. */
+  /** Count a tenant's call; its answer says where the caller stands, also when it is refused. Whether that took time. */
   private async count(
     route: Route,
     request: FastifyRequest,
     reply: FastifyReply,
     { principal }: Pick<TenantRouteCall<unknown>, "principal">,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const cost = this.deps.costOf(route, (request.params as Record<string, string>)["method"]);
     const sizeBytes = Number(request.headers["content-length"] ?? 0) || 0;
-    const allowance = await this.deps.traffic.admit({ principal, cost, sizeBytes });
+    const counted = this.deps.traffic.admit({ principal, cost, sizeBytes });
+    const allowance = await counted;
     if (allowance !== undefined) reply.headers(limitHeaders(allowance));
+    return counted !== undefined;
   }
 
   /** Apply the route's policy, read the body, call the route. ORDER: strangers learn nothing of what it takes. */
@@ -234,10 +236,13 @@ export class HttpServer {
           .inTenant(request.raw, ingress)
           .catch((thrown: unknown) => this.refuseForeign(route, call, thrown));
         const { principal, user } = caller;
-        // ORDER: before anything is read or opened for the call.
-        await this.count(route, request, reply, caller);
         const open = this.deps.calls.begin(principal, epoch, () => gone.abort());
         gone.signal.addEventListener("abort", () => open.end(), { once: true });
+        // ORDER: before anything is read or opened for the call.
+        const hasWaited = await this.count(route, request, reply, caller);
+        // SECURITY: what the caller may do was found before the wait, which can be a minute.
+        if (hasWaited) await open.assertLive();
+        if (gone.signal.aborted) throw new AppError("aborted", "The caller left.");
         const tenant = this.deps.door.scope(caller.tenant);
         const actor = actorOf(principal, { address: call.address, requestId: call.requestId });
         const context = { tenantId: tenant.tenantId, principal, requestId: request.id };

@@ -150,6 +150,7 @@ export class Connection implements Member, ConnectionHandle {
   }
 
   expel(code: number, reason: string): void {
+    this.intake.close();
     this.socket.close(code, reason);
   }
 

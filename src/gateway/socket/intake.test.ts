@@ -93,12 +93,15 @@ it("never pauses beyond the limit's own end, and forgives one refusal for each c
   expect(state.isPaused).toBe(false);
 });
 
-it("takes nothing more when it is closed, and leaves no timer", () => {
-  const { made, taken, timers, send } = intake();
+it("takes nothing more when it is closed, reads on to hear the goodbye, and leaves no timer", () => {
+  const { made, taken, timers, send, state } = intake();
   for (let n = 0; n < 16; n++) made.refused(1_000);
   send(10);
   made.close();
   expect(timers).toEqual([]);
+  expect(state.isPaused).toBe(false);
+  made.refused(1_000);
+  expect([timers, state.isPaused]).toEqual([[], false]);
   made.ended();
   send(10);
   expect(taken).toEqual([]);

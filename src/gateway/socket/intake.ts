@@ -31,6 +31,7 @@ export class Intake {
   private inFlight = 0;
   private refusals = 0;
   private isHalted = false;
+  private isClosed = false;
   private pause: Timer | undefined;
 
   constructor(deps: IntakeDeps) {
@@ -39,6 +40,7 @@ export class Intake {
 
   /** A frame was read. */
   receive(bytes: Buffer): void {
+    if (this.isClosed) return;
     if (this.isHalted) this.held.push(bytes);
     else this.deps.take(bytes);
   }
@@ -65,7 +67,7 @@ export class Intake {
    * a while: its frames wait at its own end of the line, and cost us nothing there.
    */
   refused(resetMs: number): void {
-    if (this.pause !== undefined) return;
+    if (this.isClosed || this.pause !== undefined) return;
     this.refusals++;
     if (this.refusals < REFUSALS_BEFORE_PAUSE) return;
     this.halt();
@@ -76,11 +78,12 @@ export class Intake {
     });
   }
 
-  /** Nothing more is taken. */
+  /** Nothing more is taken; the line is read on, or the peer's goodbye would never be heard. */
   close(): void {
-    this.isHalted = true;
+    this.isClosed = true;
     this.held.length = 0;
     this.pause?.cancel();
+    this.deps.socket.resume();
   }
 
   private get most(): number {
@@ -90,14 +93,14 @@ export class Intake {
   }
 
   private halt(): void {
-    if (this.isHalted) return;
+    if (this.isClosed || this.isHalted) return;
     this.isHalted = true;
     this.deps.socket.pause();
   }
 
   /** Take what waits, and read on when nothing does. */
   private goOn(): void {
-    if (!this.isHalted || this.pause !== undefined || this.inFlight >= this.most / 2) return;
+    if (this.isClosed || !this.isHalted || this.pause !== undefined || this.inFlight >= this.most / 2) return;
     this.isHalted = false;
     for (let next = this.held.shift(); next !== undefined; next = this.held.shift()) {
       this.deps.take(next);

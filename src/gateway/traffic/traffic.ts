@@ -92,6 +92,9 @@ export class Traffic {
   private readonly deps: TrafficDeps;
   private readonly turns: Turns;
   private readonly pace: Pace;
+  /** Ends the waits of calls that are held back. */
+  private readonly letGo = new Set<() => void>();
+  private isClosed = false;
 
   constructor(deps: TrafficDeps) {
     this.deps = deps;
@@ -162,7 +165,24 @@ export class Traffic {
     if (first === undefined) return;
     const least = others.reduce((left, right) => (right.limit < left.limit ? right : left), first);
     const waitMs = this.pace.waitMs(least.key, least.points, least.limit);
-    if (waitMs > 0) await new Promise<void>((resolve) => void this.deps.clock.after(waitMs, resolve));
+    if (waitMs === 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = this.deps.clock.after(waitMs, done);
+      const letGo = this.letGo;
+      letGo.add(done);
+      function done() {
+        timer.cancel();
+        letGo.delete(done);
+        resolve();
+      }
+    });
+    if (this.isClosed) throw new AppError("shutting_down", "The gateway is stopping; try again in a moment.");
+  }
+
+  /** Nothing waits any more: a stop must not take as long as the slowest caller's turn. */
+  close(): void {
+    this.isClosed = true;
+    for (const done of [...this.letGo]) done();
   }
 }
 
