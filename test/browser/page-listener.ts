@@ -16,7 +16,8 @@ const WAIT_MS = 10_000;
 export class PageListener {
   private readonly asked = new Map<string, { method: string; params: Record<string, unknown> }>();
   private readonly answers: { method: string; params: Record<string, unknown>; payload: unknown }[] = [];
-  private readonly bodies = new Map<string, Promise<unknown>>();
+  /** Newest last; a body that could not be read, as when the page was left meanwhile, is none. */
+  private readonly bodies = new Map<string, unknown>();
   private readonly page: Page;
 
   constructor(page: Page) {
@@ -27,11 +28,11 @@ export class PageListener {
     });
     page.on("response", (response) => {
       const { pathname } = new URL(response.url());
-      if (pathname.includes("/api/"))
-        this.bodies.set(
-          pathname,
-          response.json().catch(() => undefined),
-        );
+      if (!pathname.includes("/api/")) return;
+      void response.json().then(
+        (body) => this.bodies.set(pathname, body),
+        () => undefined,
+      );
     });
   }
 

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { planSchema } from "#src/config/plan-schema.ts";
 import { callApi } from "../support/api-call.ts";
+import { makePerson } from "../support/person.ts";
 import { RpcError, SocketClient } from "../support/socket-client.ts";
 import { startApp, type TestApp } from "../support/start-app.ts";
 
@@ -178,6 +179,21 @@ it("does nothing for a caller who lost their access, or left, while the call wai
   const names = (await world.app.auth.tokens.list(id)).map(({ name }) => name);
   expect(names).not.toContain("too late");
   expect(names).not.toContain("left");
+}, 60_000);
+
+it("judges a call that waited by what its caller may do when its turn comes", async () => {
+  const { id } = await world.tenant("changed");
+  await world.app.plans.pin(id, { plan: "paced", fromMs: 0 }, "test");
+  const owner = await makePerson(world, "Olga", "changed", "owner");
+  const admin = await makePerson(world, "Adam", "changed", "admin");
+  const burst = Array.from({ length: 32 }, () => admin.send("POST", "/t/changed/rpc/health", {}));
+  await Promise.all(burst.slice(0, 25));
+  const late = admin.send("POST", "/t/changed/api/tokens", { name: "too late", role: "member" });
+  await world.app.auth.members.setRole(id, admin.userId, "member");
+  const answer = await late;
+  expect([answer.status, answer.code]).toEqual([403, "forbidden"]);
+  await Promise.all(burst);
+  expect((await owner.send("GET", "/t/changed/api/tokens")).body.tokens).toEqual([]);
 }, 60_000);
 
 it("stops at once though calls wait for their turn, and says so to those that waited", async () => {

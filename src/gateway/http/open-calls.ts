@@ -75,12 +75,6 @@ export class OpenCall {
     if (!(await this.stands())) throw new AppError("unauthenticated", "Access changed or was revoked.");
   }
 
-  /** As `assertStands`, also when nothing changed but time: for a call that waited. */
-  async assertLive(): Promise<void> {
-    if ((await this.stands()) && (await this.deps.isLive(this.principal))) return;
-    throw new AppError("unauthenticated", "Access changed or was revoked.");
-  }
-
   /** Whether the caller's authority still stands; stops the call when it does not. */
   async stands(): Promise<boolean> {
     const { tenantId, userId } = this.principal;

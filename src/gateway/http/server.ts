@@ -44,6 +44,7 @@ import {
   readBearer,
   readSessionCookie,
   sessionCookieName,
+  type TenantCaller,
 } from "./credentials.ts";
 import type { OpenCall, OpenCalls } from "./open-calls.ts";
 
@@ -185,6 +186,29 @@ export class HttpServer {
     }
   }
 
+  /** Who calls in which tenant, let in by its limits; `epoch` is from before the look at what they may do. */
+  private async admitted(
+    route: Route,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    ingress: Ingress,
+    call: RouteCall<unknown>,
+  ): Promise<{ caller: TenantCaller; epoch: number }> {
+    const look = async () => {
+      // ORDER: before the credential is looked at, so that a change during the look counts as later.
+      const epoch = this.deps.epochs.current;
+      const caller = await this.deps.callers
+        .inTenant(request.raw, ingress)
+        .catch((thrown: unknown) => this.refuseForeign(route, call, thrown));
+      return { caller, epoch };
+    };
+    const first = await look();
+    // ORDER: before anything is read or opened for the call.
+    const hasWaited = await this.count(route, request, reply, first.caller);
+    // SECURITY: the wait can be a minute, and whoever came as an owner may be one no longer.
+    return hasWaited ? look() : first;
+  }
+
   /** Count a tenant's call; its answer says where the caller stands, also when it is refused. Whether that took time. */
   private async count(
     route: Route,
@@ -230,19 +254,12 @@ export class HttpServer {
       case "operator":
         return this.asPerson(route, request, ingress, call);
       case "tenant": {
-        // ORDER: before the credential is looked at, so that a change during the look counts as later.
-        const epoch = this.deps.epochs.current;
-        const caller = await this.deps.callers
-          .inTenant(request.raw, ingress)
-          .catch((thrown: unknown) => this.refuseForeign(route, call, thrown));
+        const { caller, epoch } = await this.admitted(route, request, reply, ingress, call);
         const { principal, user } = caller;
+        // ORDER: before the call counts as open; nobody would tell it again that its caller left.
+        if (gone.signal.aborted) throw new AppError("aborted", "The caller left.");
         const open = this.deps.calls.begin(principal, epoch, () => gone.abort());
         gone.signal.addEventListener("abort", () => open.end(), { once: true });
-        // ORDER: before anything is read or opened for the call.
-        const hasWaited = await this.count(route, request, reply, caller);
-        // SECURITY: what the caller may do was found before the wait, which can be a minute.
-        if (hasWaited) await open.assertLive();
-        if (gone.signal.aborted) throw new AppError("aborted", "The caller left.");
         const tenant = this.deps.door.scope(caller.tenant);
         const actor = actorOf(principal, { address: call.address, requestId: call.requestId });
         const context = { tenantId: tenant.tenantId, principal, requestId: request.id };
