@@ -45,6 +45,7 @@ export interface App {
   readonly plans: TenantPlans;
   readonly gateway: Gateway;
   readonly admin: Admin;
+  readonly log: Log;
   /** What the start found or made; see auth/bootstrap. */
   readonly firstRun: FirstRun;
   /** Begin to serve; returns the address, e.g. `http://127.0.0.1:18789`. */
@@ -90,6 +91,7 @@ export async function makeApp(options: AppOptions): Promise<App> {
       plans: ground.plans,
       gateway,
       admin,
+      log,
       firstRun,
     },
     listen: async () => {

@@ -7,9 +7,11 @@ import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { watchStrays } from "./app/strays.ts";
 import { makeApp } from "./app.ts";
 import { loadConfig } from "./config/load.ts";
 import { OPTIONS } from "./config/options.ts";
+import { systemClock } from "./kernel/clock.ts";
 import { AppError } from "./kernel/errors.ts";
 
 /** How long a stop waits for answers that are being written; what is left goes on at the next start. */
@@ -28,6 +30,7 @@ export async function serve(argv: readonly string[]): Promise<void> {
   const { config } = loadConfig({ env: process.env, flags: readFlags(argv) });
   await assertAlone(config.stateDir);
   const app = await makeApp({ config, drainMs: DRAIN_MS });
+  watchStrays({ log: app.log, clock: systemClock, onStray: () => app.gateway.noteStray() });
   const address = await app.listen();
   const url = config.publicUrl?.replace(/\/+$/, "") ?? address;
   await announceServer(config.stateDir, { url, address, pid: process.pid });

@@ -148,6 +148,11 @@ export class Gateway {
     return `http://${shown.includes(":") ? `[${shown}]` : shown}:${address.port}`;
   }
 
+  /** Count an error that nobody caught. */
+  noteStray(): void {
+    this.meters.strayed();
+  }
+
   /** Tell load balancers to send new work elsewhere. */
   beginDrain(): void {
     this.isDraining = true;

@@ -29,6 +29,7 @@ export class Meters {
   private readonly calls: Counter;
   private readonly connects: Counter;
   private readonly refusals: Counter;
+  private readonly strays: Counter;
   private readonly delay = monitorEventLoopDelay({ resolution: 10 });
   /** Calls since the last read; a labelled counter on every frame would cost more than the frame. */
   private readonly pending = new Map<string, number>();
@@ -51,6 +52,11 @@ export class Meters {
       name: "creel_refusals_total",
       help: "Requests refused before or for want of authority, by code; attempts of people who are known are in their tenant's audit log too.",
       labelNames: ["code"],
+      registers,
+    });
+    this.strays = new Counter({
+      name: "creel_stray_errors_total",
+      help: "Errors that nobody caught. Zero in a healthy process; each is a fault of ours, and in the log.",
       registers,
     });
     const gauge = (name: string, help: string, read: () => number) =>
@@ -88,6 +94,11 @@ export class Meters {
   /** A request by HTTP was refused; `code` is one of the closed union of failure codes. */
   refused(code: ErrorCode): void {
     if (REFUSALS.has(code)) this.refusals.inc({ code });
+  }
+
+  /** An error reached nobody. */
+  strayed(): void {
+    this.strays.inc();
   }
 
   /** The exposition text. */

@@ -2,6 +2,7 @@
  * Money coming in (ATTACKS QU-08): a payment credits what was ordered, where it was ordered, once; whatever is forged,
  * altered, replayed or meant for somebody else credits nothing. Codes count once, and credit ends when it should.
  */
+import { Socket } from "node:net";
 import SqliteDatabase from "better-sqlite3";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Ledger } from "#src/billing/ledger/ledger.ts";
@@ -22,6 +23,7 @@ import { makePerson, type Person } from "../support/person.ts";
 import { startApp, type TestApp } from "../support/start-app.ts";
 import { SteeredClock } from "../support/world.ts";
 
+const { destroy } = Socket.prototype;
 const SECRET = "whsec_0123456789abcdefghijklmn";
 const APP_ID = "2021000000000001";
 const HOUR_MS = 3_600_000;
@@ -285,6 +287,15 @@ describe("a payment by Alipay", () => {
     const other = { id: fields["out_trade_no"] ?? "", tenantId, amountCoins: 1_234, currency: "cny" };
     expect((await byStripe(stripeEvent(other))).status).toBe(409);
     expect([await creditOf("acme"), await creditOf("shanghai")]).toEqual(before);
+  });
+
+  it("leaves the sockets of everybody else as they were", () => {
+    expect(Socket.prototype.destroy).toBe(destroy);
+    const broken = new Error("the pool was closed");
+    for (const socket of [new Socket(), new Socket()]) {
+      socket.on("error", () => undefined);
+      expect(() => socket.destroy(broken)).not.toThrow();
+    }
   });
 });
 

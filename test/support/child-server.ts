@@ -225,6 +225,11 @@ export class ChildWorld {
     await this.gone();
   }
 
+  /** Send a signal that ends nothing. */
+  signal(signal: NodeJS.Signals): void {
+    this.child?.kill(signal);
+  }
+
   /** Ask to stop; resolves with the exit code. */
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number | null> {
     this.child?.kill(signal);

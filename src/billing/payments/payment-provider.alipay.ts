@@ -2,6 +2,7 @@
  * Payments by Alipay's page (alipay.trade.page.pay). Owns: the signed address, reading signed reports.
  * Refuses to know: orders as they are kept. Nothing is sent from here: the payer's browser carries the order.
  */
+import { Socket } from "node:net";
 import type { AlipaySdk } from "alipay-sdk";
 import { AppError } from "../../kernel/errors.ts";
 import {
@@ -86,12 +87,26 @@ export class AlipayPayments implements PaymentProvider {
   }
 
   private open(): Promise<AlipaySdk> {
-    this.sdk ??= import("alipay-sdk").then(({ AlipaySdk: Client }) => {
+    this.sdk ??= loadSdk().then(({ AlipaySdk: Client }) => {
       const { appId, privateKey, alipayPublicKey, keyType, gateway } = this.settings;
       const address = gateway === undefined ? {} : { gateway };
       return new Client({ appId, privateKey, alipayPublicKey, keyType: keyType ?? "PKCS8", ...address });
     });
     return this.sdk;
+  }
+}
+
+/**
+ * The SDK alone. Its HTTP client (urllib 4.9) puts a `destroy` of its own into every socket of the process, which throws
+ * when a second socket ends with the same error: as those of a model provider do when their pool is closed. Nothing is
+ * sent with that client, so ours is put back, in the same turn of the event loop in which it was taken away.
+ */
+async function loadSdk(): Promise<typeof import("alipay-sdk")> {
+  const { destroy } = Socket.prototype;
+  try {
+    return await import("alipay-sdk");
+  } finally {
+    Socket.prototype.destroy = destroy;
   }
 }
 
