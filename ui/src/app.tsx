@@ -1,8 +1,9 @@
 /** The doors of the Control UI: sign-in, the choice of organization, one organization. Owns: the top routes. Refuses to know: pages. */
-import { lazy, Suspense, useEffect } from "react";
+import { useEffect } from "react";
 import { Redirect, Route, Switch } from "wouter";
 import { useAccount } from "./http/account.ts";
 import { useSpeech, useWords } from "./i18n/words-context.tsx";
+import { onDemand } from "./parts/on-demand.tsx";
 import { Problem, Skeleton } from "./parts/states.tsx";
 import { decodePart } from "./sessions/session-key.ts";
 import type { AddressWords } from "./sign-in/address-words.ts";
@@ -13,8 +14,8 @@ import { SignInPage } from "./sign-in/sign-in-page.tsx";
 import { TenantDoor } from "./sign-in/tenant-door.tsx";
 import { TenantPicker } from "./sign-in/tenant-picker.tsx";
 
-const AccountPage = lazy(() => import("./account/account-page.tsx"));
-const OperatorShell = lazy(() => import("./operator/operator-shell.tsx"));
+const AccountPage = onDemand(() => import("./account/account-page.tsx"));
+const OperatorShell = onDemand(() => import("./operator/operator-shell.tsx"));
 
 /** Everything that needs to know who is signed in. */
 function Inside(props: { invite: string | undefined }) {
@@ -56,14 +57,10 @@ function Inside(props: { invite: string | undefined }) {
         <NewTenantPage allowed={known.canCreateTenant} />
       </Route>
       <Route path="/account">
-        <Suspense fallback={null}>
-          <AccountPage account={known} />
-        </Suspense>
+        <AccountPage account={known} />
       </Route>
       <Route path="/operator" nest>
-        <Suspense fallback={null}>
-          <OperatorShell account={known} />
-        </Suspense>
+        <OperatorShell account={known} />
       </Route>
       <Route path="/ask">
         <AskToJoinPage />

@@ -1,11 +1,12 @@
 /** A tenant's pages around their side. Owns: layout, page routes, what each link state shows. Refuses to know: page contents. */
 import { Dialog as Radix } from "radix-ui";
-import { lazy, type ReactNode, Suspense } from "react";
+import type { ReactNode } from "react";
 import { Route, Switch, useLocation } from "wouter";
 import { KnownChatPage, NewChatPage } from "../chat/chat-page.tsx";
 import { useLink, useScope, useTenant } from "../gateway/tenant-context.tsx";
 import { useWords } from "../i18n/words-context.tsx";
 import { Button } from "../parts/button.tsx";
+import { onDemand } from "../parts/on-demand.tsx";
 import { Bulkhead, Empty, Forbidden, Skeleton } from "../parts/states.tsx";
 import { decodePart } from "../sessions/session-key.ts";
 import { LinkBanner } from "./link-banner.tsx";
@@ -16,14 +17,14 @@ import { SidebarProvider, useSidebar } from "./sidebar-state.tsx";
 import { TenantNotices } from "./tenant-notices.tsx";
 import { TopBar } from "./top-bar.tsx";
 
-const UsagePage = lazy(() => import("../usage/usage-page.tsx"));
-const DrillPage = lazy(() => import("../usage/drill-page.tsx"));
-const BillingPage = lazy(() => import("../billing/billing-page.tsx"));
-const MoneyBanner = lazy(() => import("./money-banner.tsx"));
-const AgentsPage = lazy(() => import("../agents/agents-page.tsx"));
-const MembersPage = lazy(() => import("../members/members-page.tsx"));
-const AuditPage = lazy(() => import("../audit/audit-page.tsx"));
-const SettingsPage = lazy(() => import("../settings/settings-page.tsx"));
+const UsagePage = onDemand(() => import("../usage/usage-page.tsx"));
+const DrillPage = onDemand(() => import("../usage/drill-page.tsx"));
+const BillingPage = onDemand(() => import("../billing/billing-page.tsx"));
+const MoneyBanner = onDemand(() => import("./money-banner.tsx"));
+const AgentsPage = onDemand(() => import("../agents/agents-page.tsx"));
+const MembersPage = onDemand(() => import("../members/members-page.tsx"));
+const AuditPage = onDemand(() => import("../audit/audit-page.tsx"));
+const SettingsPage = onDemand(() => import("../settings/settings-page.tsx"));
 
 function Drawer() {
   const words = useWords();
@@ -90,56 +91,59 @@ function NotFound() {
 
 function Pages() {
   return (
-    <Suspense fallback={<Waiting />}>
-      <Switch>
-        <Route path="/">
-          <NewChatPage />
-        </Route>
-        <Route path="/chat/:agent/:session">
-          {(params) => (
-            <KnownChatPage agentId={decodePart(params.agent)} session={decodePart(params.session)} />
-          )}
-        </Route>
-        <Route path="/usage">
+    <Switch>
+      <Route path="/">
+        <NewChatPage />
+      </Route>
+      <Route path="/chat/:agent/:session">
+        {(params) => (
+          <KnownChatPage agentId={decodePart(params.agent)} session={decodePart(params.session)} />
+        )}
+      </Route>
+      <Route path="/usage">
+        <Guarded scope="operator.read">
+          <UsagePage waiting={<Waiting />} />
+        </Guarded>
+      </Route>
+      <Route path="/usage/details">
+        <Guarded scope="operator.read">
+          <DrillPage waiting={<Waiting />} />
+        </Guarded>
+      </Route>
+      <Route path="/billing/:tab?">
+        {(params) => (
           <Guarded scope="operator.read">
-            <UsagePage />
+            <BillingPage waiting={<Waiting />} tab={params.tab} />
           </Guarded>
-        </Route>
-        <Route path="/usage/details">
-          <Guarded scope="operator.read">
-            <DrillPage />
-          </Guarded>
-        </Route>
-        <Route path="/billing/:tab?">
-          {(params) => (
-            <Guarded scope="operator.read">
-              <BillingPage tab={params.tab} />
-            </Guarded>
-          )}
-        </Route>
-        <Route path="/agents/:agent?">
-          {(params) => (
-            <Guarded scope="operator.admin">
-              <AgentsPage agentId={params.agent === undefined ? undefined : decodePart(params.agent)} />
-            </Guarded>
-          )}
-        </Route>
-        <Route path="/members">
+        )}
+      </Route>
+      <Route path="/agents/:agent?">
+        {(params) => (
           <Guarded scope="operator.admin">
-            <MembersPage />
+            <AgentsPage
+              waiting={<Waiting />}
+              agentId={params.agent === undefined ? undefined : decodePart(params.agent)}
+            />
           </Guarded>
-        </Route>
-        <Route path="/audit">
-          <Guarded scope="operator.admin">
-            <AuditPage />
-          </Guarded>
-        </Route>
-        <Route path="/settings/:tab?">{(params) => <SettingsPage tab={params.tab} />}</Route>
-        <Route>
-          <NotFound />
-        </Route>
-      </Switch>
-    </Suspense>
+        )}
+      </Route>
+      <Route path="/members">
+        <Guarded scope="operator.admin">
+          <MembersPage waiting={<Waiting />} />
+        </Guarded>
+      </Route>
+      <Route path="/audit">
+        <Guarded scope="operator.admin">
+          <AuditPage waiting={<Waiting />} />
+        </Guarded>
+      </Route>
+      <Route path="/settings/:tab?">
+        {(params) => <SettingsPage waiting={<Waiting />} tab={params.tab} />}
+      </Route>
+      <Route>
+        <NotFound />
+      </Route>
+    </Switch>
   );
 }
 
@@ -191,11 +195,7 @@ export function TenantShell() {
         <main id="main" tabIndex={-1} className="flex min-w-0 flex-1 flex-col outline-none">
           <LinkBanner />
           <TenantNotices />
-          {mayAdmin ? (
-            <Suspense fallback={null}>
-              <MoneyBanner />
-            </Suspense>
-          ) : null}
+          {mayAdmin ? <MoneyBanner /> : null}
           <div className="min-h-0 flex-1">
             <Bulkhead message={words.problem.crashed} retry={words.act.reload} resetKey={path}>
               <Pages />
