@@ -5,13 +5,16 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { extname, join } from "node:path";
-import { gzipSync } from "node:zlib";
+import { promisify } from "node:util";
+import { gzip } from "node:zlib";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { AppError } from "../../kernel/errors.ts";
 
 interface Asset {
   bytes: Buffer;
-  gzip: Buffer | null;
+  isCompressible: boolean;
+  /** Made when it is first asked for. */
+  compressed?: Promise<Buffer>;
   type: string;
   etag: string;
   isHashed: boolean;
@@ -70,7 +73,7 @@ function readAsset(file: string): Asset {
   const isText = /^(text|application\/(json|manifest)|image\/svg)/.test(type);
   return {
     bytes,
-    gzip: isText && bytes.length > 1_024 ? gzipSync(bytes, { level: 9 }) : null,
+    isCompressible: isText && bytes.length > 1_024,
     type,
     etag: `"${createHash("sha256").update(bytes).digest("base64url").slice(0, 22)}"`,
     isHashed: /-[A-Za-z0-9_-]{8,}\.[a-z0-9]+$/.test(file),
@@ -104,7 +107,7 @@ export function registerUi(fastify: FastifyInstance, assets: ReadonlyMap<string,
   });
 }
 
-function sendAsset(request: FastifyRequest, reply: FastifyReply, asset: Asset): FastifyReply {
+async function sendAsset(request: FastifyRequest, reply: FastifyReply, asset: Asset): Promise<FastifyReply> {
   reply.headers({
     "content-type": asset.type,
     etag: asset.etag,
@@ -113,7 +116,8 @@ function sendAsset(request: FastifyRequest, reply: FastifyReply, asset: Asset): 
     vary: "accept-encoding",
   });
   if (request.headers["if-none-match"] === asset.etag) return reply.status(304).send();
-  const takesGzip = asset.gzip !== null && /\bgzip\b/.test(request.headers["accept-encoding"] ?? "");
-  if (takesGzip) reply.header("content-encoding", "gzip");
-  return reply.send(takesGzip ? asset.gzip : asset.bytes);
+  const takesGzip = asset.isCompressible && /\bgzip\b/.test(request.headers["accept-encoding"] ?? "");
+  if (!takesGzip) return reply.send(asset.bytes);
+  asset.compressed ??= promisify(gzip)(asset.bytes, { level: 9 });
+  return reply.header("content-encoding", "gzip").send(await asset.compressed);
 }
