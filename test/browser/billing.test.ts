@@ -71,10 +71,11 @@ describe.skipIf(findChromium() === undefined)("billing (needs a Chromium)", () =
     await figure.locator("tbody a").first().click();
     await page.getByRole("heading", { name: "Ledger lines of this turn" }).waitFor();
     await page.getByRole("region", { name: "Ledger lines of this turn" }).waitFor();
+    const used = page.locator("main table").nth(1).locator("tfoot td:nth-child(2)");
+    await used.waitFor();
     const lines = page.locator("main table").nth(1).locator("tbody td:nth-child(2)");
     const charged = (await lines.allInnerTexts()).map(microsOf).reduce((sum, cost) => sum + cost, 0);
     expect(charged).toBe(microsOf(await figure.locator("tfoot td:nth-child(2)").innerText()));
-    const used = page.locator("main table").nth(1).locator("tfoot td:nth-child(2)");
     expect(microsOf(await used.innerText())).toBe(charged);
     expect(await accessFaults(page)).toEqual([]);
     await page.getByRole("link", { name: "Open the conversation" }).click();
