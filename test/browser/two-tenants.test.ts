@@ -12,6 +12,8 @@ class Wire {
   readonly sockets: string[] = [];
   readonly sent: string[] = [];
   readonly received: string[] = [];
+  /** The newest socket was let in. */
+  isGreeted = false;
 
   constructor(page: Page) {
     page.on("request", (request) => {
@@ -19,8 +21,13 @@ class Wire {
     });
     page.on("websocket", (socket) => {
       this.sockets.push(socket.url());
+      const place = this.sockets.length;
+      this.isGreeted = false;
       socket.on("framesent", ({ payload }) => this.sent.push(String(payload)));
-      socket.on("framereceived", ({ payload }) => this.received.push(String(payload)));
+      socket.on("framereceived", ({ payload }) => {
+        this.received.push(String(payload));
+        if (place === this.sockets.length && String(payload).includes("hello-ok")) this.isGreeted = true;
+      });
     });
   }
 }
@@ -98,6 +105,7 @@ describe.skipIf(findChromium() === undefined)("two tabs with two tenants (needs 
     await Promise.all(tabs.map(({ page, slug }) => page.goto(address(slug, "members"))));
     for (const { page } of tabs) await page.getByRole("heading", { name: "Members" }).waitFor();
     await Promise.all(tabs.map(({ page }) => page.goBack()));
+    for (const { wire } of tabs) await expect.poll(() => wire.isGreeted, { timeout: 20_000 }).toBe(true);
     // All sockets are cut at once and come back by themselves.
     const before = tabs.map(({ wire }) => wire.sockets.length);
     for (const { member } of world.app.app.gateway.rooms.unscopedMembers())

@@ -8,7 +8,7 @@ import { type MockModel, start as startMock } from "../support/mock-model.ts";
 import { assertSettled, readStored } from "../support/provider-ledger.ts";
 import { RpcError, type SocketClient } from "../support/socket-client.ts";
 
-const KILLS = Number(process.env["CREEL_STORM"] ?? 12);
+const KILLS = Number(process.env["CREEL_STORM"] ?? 8);
 const SEED = Number(process.env["CREEL_STORM_SEED"] ?? 20261123);
 const SLUGS = ["acme", "beta", "gamma", "delta"];
 const SESSIONS = ["main", "side"];
