@@ -30,6 +30,7 @@ import { SessionAnnouncer } from "../sessions/announce.ts";
 import { parseSessionKey } from "../sessions/session-key.ts";
 import { Sessions } from "../sessions/sessions.ts";
 import { countRows, readRows } from "../sessions/transcript.ts";
+import type { TenantScope } from "../tenancy/scoped.ts";
 import { agentPlaces, assertIncluded, makeAllowances } from "./allowances.ts";
 import { budgetNames } from "./budget-names.ts";
 import type { Ground } from "./ground.ts";
@@ -95,7 +96,12 @@ export function makeAssistant(config: Config, clock: Clock, log: Log, ground: Gr
     leases,
     reservations,
     ledger,
-    money: { ledger, budgets, nameOf: budgetNames(ground, agents) },
+    money: {
+      ledger,
+      budgets,
+      nameOf: budgetNames(ground, agents),
+      onBudgetSet: (scope: TenantScope) => allowances.alerts.note(scope),
+    },
     budgets,
     ...allowances,
     runs,

@@ -25,7 +25,7 @@ export function leaveAlert({
     const resetAt = resetAtMs === null ? null : new Date(resetAtMs).toISOString();
     await outbox.post({
       ...{ tenantId, type: "creel.budget.alert.v1", atMs },
-      key: [period, scope, scopeId, level].join("\n"),
+      key: [period, scope, scopeId, level, limitMicros].join("\n"),
       facts: { scope, scopeId, level, period, limitMicros, spentMicros, currency, resetAt },
     });
   };

@@ -1,6 +1,6 @@
 /** What a plan holds: seats, agents, models, turns, tokens and money; each refusal says which and what to do. */
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { type PlanDraft, planSchema } from "#src/config/plan-schema.ts";
 import { MACHINE } from "#src/tenancy/actor.ts";
 import { runInContext } from "#src/tenancy/context.ts";
@@ -183,6 +183,30 @@ it("warns once at each level of the plan's budget, admins only, also when looked
   expect(levels.toSorted()).toEqual([50, 80]);
 });
 
+it("warns anew at a level that a raised budget put out of reach, and of no other a second time", async () => {
+  const scope = world.creel.app.door.scope(await world.creel.tenant("raised"));
+  const client = await world.client("raised");
+  const setBudget = (limitMicros: number) =>
+    client.call("billing.budgets.set", { scope: "tenant", period: "month", limitMicros });
+  const told = () =>
+    client.frames.filter((frame) => frame["event"] === "billing.alert").map((frame) => levelOf(frame));
+  const shown = async () => (await api("raised", "/api/billing")).json["alerts"] as { level: number }[];
+  await setBudget(1_000_000);
+  await spend(scope, client, 960_000);
+  await client.until((frame) => frame["event"] === "billing.alert" && levelOf(frame) === 95);
+  expect(told()).toEqual([50, 80, 95]);
+  // Half of the new limit is used: that level is still reached, and nobody is told of it again.
+  await setBudget(1_500_000);
+  await vi.waitFor(async () => expect(await shown()).toMatchObject([{ level: 50 }]), { timeout: 5_000 });
+  expect(told()).toEqual([50, 80, 95]);
+  await spend(scope, client, 300_000);
+  await client.until(
+    (frame) => frame["event"] === "billing.alert" && limitOf(frame) === 1_500_000 && levelOf(frame) === 80,
+  );
+  expect(told()).toEqual([50, 80, 95, 80]);
+  expect(await shown()).toMatchObject([{ level: 80, limitMicros: 1_500_000 }]);
+}, 30_000);
+
 it("answers people whatever is left for work that nobody waits for", async () => {
   await onPlan("penniless", "penniless");
   const client = await world.client("penniless");
@@ -255,6 +279,10 @@ it("previews what a limit would have refused last month", async () => {
     expect((await api("dollar", `/api/billing/preview${wrong}`)).status).toBe(400);
 });
 
+function limitOf(frame: Record<string, unknown>): number {
+  return Number((frame["payload"] as { limitMicros?: number }).limitMicros);
+}
+
 function levelOf(frame: Record<string, unknown>): number {
   return Number((frame["payload"] as { level?: number }).level);
 }
@@ -267,8 +295,8 @@ async function spend(scope: TenantScope, client: SocketClient, amountMicros: num
       statements: [
         {
           sql: `INSERT INTO ledger_transfers (source, source_id, ordinal, kind, from_account, to_account, amount_micros, at_ms, period)
-            VALUES ('test', 'once', 0, 'charge', 'budget', 'spent', ?, ?, ?)`,
-          params: [amountMicros, Date.now(), period],
+            VALUES ('test', ?, 0, 'charge', 'budget', 'spent', ?, ?, ?)`,
+          params: [randomUUID(), amountMicros, Date.now(), period],
         },
       ],
     }),

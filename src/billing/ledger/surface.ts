@@ -23,6 +23,8 @@ export interface LedgerSurfaceDeps {
   budgets: Budgets;
   /** What people call whom a budget is for; undefined when there is nobody of that id in the tenant. */
   nameOf(scope: TenantScope, key: Pick<BudgetKey, "scope" | "scopeId">): Promise<string | undefined>;
+  /** A limit was set, changed or taken away. */
+  onBudgetSet(scope: TenantScope): void;
 }
 
 const MOST_MICROS = 1_000_000_000_000_000;
@@ -147,7 +149,7 @@ async function listBudgets({ budgets, nameOf }: LedgerSurfaceDeps, tenant: Tenan
 }
 
 async function setBudget(
-  { budgets, nameOf }: LedgerSurfaceDeps,
+  { budgets, nameOf, onBudgetSet }: LedgerSurfaceDeps,
   tenant: TenantScope,
   { scope, scopeId = "", period, limitMicros }: z.output<typeof budgetParams>,
 ): Promise<{ ok: true }> {
@@ -156,6 +158,7 @@ async function setBudget(
   // The budget of somebody who has gone can still be taken away.
   if (!isKnown && limitMicros !== null) throw new AppError("not_found", "There is nobody of that id here.");
   await budgets.set(tenant, { scope, scopeId, period }, limitMicros);
+  onBudgetSet(tenant);
   return { ok: true };
 }
 

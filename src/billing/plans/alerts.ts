@@ -1,8 +1,9 @@
 /**
- * Warnings before a budget ends: each level of each budget and period once. Owns: noticing, storing, telling.
- * Refuses to know: how people read them, what refuses a call in the end.
+ * Warnings before a budget ends: each level of each budget and period once, and once more where a raised limit put it out
+ * of reach again. Owns: noticing, storing, telling. Refuses to know: how people read them, what refuses a call in the end.
  *
- * Looked for a moment after usage, together for all of a burst; the row's key makes it once, also for two processes.
+ * Looked for a moment after usage or a changed limit, together for all of a burst; the row's key makes it once, also for
+ * two processes.
  */
 import type { EventHub } from "../../events/hub.ts";
 import type { Clock, Timer } from "../../kernel/clock.ts";
@@ -54,7 +55,7 @@ export class Alerts {
     this.deps = deps;
   }
 
-  /** Something is being used in the tenant: look a moment later. Costs nothing while a look is pending. */
+  /** Something is being used in the tenant, or may be: look a moment later. Costs nothing while a look is pending. */
   note(scope: TenantScope): void {
     const { tenantId } = scope;
     if (this.pending.has(tenantId)) return;
@@ -72,7 +73,9 @@ export class Alerts {
   async look(scope: TenantScope): Promise<Alert[]> {
     const made: Alert[] = [];
     for (const limited of await this.deps.spending.limits(scope)) {
-      for (const level of reachedLevels(limited.spentMicros, limited.limitMicros)) {
+      const reached = reachedLevels(limited.spentMicros, limited.limitMicros);
+      const known = await this.known(scope, limited, reached);
+      for (const level of reached.filter((one) => !known.has(one))) {
         const alert = await this.store(scope, limited, level);
         if (alert !== undefined) made.push(alert);
       }
@@ -99,13 +102,27 @@ export class Alerts {
     this.pending.clear();
   }
 
+  /** Levels that people were told of; those of a smaller limit that are out of reach now are forgotten. */
+  private async known(
+    { db }: TenantScope,
+    { period, scope, scopeId, limitMicros }: Limited,
+    reached: readonly AlertLevel[],
+  ): Promise<Set<AlertLevel>> {
+    const rows = await db.list<{ level: AlertLevel; limitMicros: number }>(
+      "SELECT level, limit_micros AS limitMicros FROM billing_alerts WHERE period = ? AND scope = ? AND scope_id = ?",
+      [period, scope, scopeId],
+    );
+    if (rows.some((row) => row.limitMicros < limitMicros && !reached.includes(row.level))) {
+      const sql = `DELETE FROM billing_alerts
+        WHERE period = ? AND scope = ? AND scope_id = ? AND limit_micros < ? AND level > ?`;
+      const params = [period, scope, scopeId, limitMicros, reached.at(-1) ?? 0];
+      await db.write({ statements: [{ sql, params }] });
+    }
+    return new Set(rows.map(({ level }) => level));
+  }
+
   private async store(scope: TenantScope, limited: Limited, level: AlertLevel): Promise<Alert | undefined> {
     const { period, limitMicros, spentMicros } = limited;
-    const known = await scope.db.find(
-      "SELECT 1 FROM billing_alerts WHERE period = ? AND scope = ? AND scope_id = ? AND level = ?",
-      [period, limited.scope, limited.scopeId, level],
-    );
-    if (known !== undefined) return undefined;
     const atMs = this.deps.clock.nowMs();
     const alert = { id: newId(), level, scope: limited.scope, scopeId: limited.scopeId, period };
     const resetAtMs = period === "total" ? null : this.deps.spending.month(scope).endMs;
