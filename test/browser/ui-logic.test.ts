@@ -234,7 +234,9 @@ describe("money", () => {
         breaker: { reason: "loop", sinceMs: 7 },
         budget: { limitMicros, spentMicros, reservedMicros: 0, creditMicros: 5 },
         period: { startMs: 0, endMs: 9, timeZone: "UTC" },
+        limits: { storageBytes: storage },
       }) as unknown as BillingOverview;
+    let storage: { used: number; limit: number | null } = { used: 5, limit: null };
     const main = { scope: "agent", scopeId: "main", name: "Main", period: "total", limitMicros: 1000 };
     const budgets = [{ ...main, spentMicros: 800, reservedMicros: 0, resetAtMs: null }] as Budget[];
     const ids = (warned: MoneyWarning[]) => warned.map((warning) => warning.id);
@@ -244,6 +246,12 @@ describe("money", () => {
     // Raised: nothing is near any more. A plan without a budget warns of none.
     expect(ids(listWarnings(overview(10_000, 950), []))).toEqual(["stopped:7"]);
     expect(ids(listWarnings(overview(null, 950), []))).toEqual(["stopped:7"]);
+    storage = { used: 79, limit: 100 };
+    expect(ids(listWarnings(overview(null, 950), []))).toEqual(["stopped:7"]);
+    storage = { used: 101, limit: 100 };
+    expect(ids(listWarnings(overview(1000, 950), budgets))).toEqual([
+      ...["stopped:7", "storage:9:100:100", "tenant:plan:2026-11:1000:95", "agent:main:total:1000:80"],
+    ]);
     expect(warningLevel(799, 1000)).toBe(undefined);
     expect(warningLevel(0, 0)).toBe(undefined);
     expect(warningLevel(9_007_199_254_740_990, 9_007_199_254_740_991)).toBe(95);

@@ -291,7 +291,7 @@ it("lists codes as they were made, with who redeemed them, and never a code", as
   const made = await operator.send("POST", "/operator/api/codes", {
     ...{ count: 3, amountMicros: 5_000_000, currency: "USD", expiresAtMs: Date.now() + 86_400_000 },
   });
-  await operator.send("POST", "/operator/api/codes", { count: 1, amountMicros: 1_000_000 });
+  await operator.send("POST", "/operator/api/codes", { count: 1, amountMicros: 1_000_000, currency: "USD" });
   const [code = ""] = made.body.codes as string[];
   const owner = await makePerson(world.creel, "Cora Coder", "zeta", "owner");
   expect((await owner.send("POST", "/t/zeta/api/redeem", { code })).status).toBe(200);

@@ -316,6 +316,7 @@ describe("redemption codes", () => {
     const answer = await operator.send("POST", "/operator/api/codes", {
       count: 1,
       amountMicros: 2_000_000,
+      currency: "USD",
       ...body,
     });
     expect(answer.status, answer.text).toBe(201);
@@ -354,6 +355,12 @@ describe("redemption codes", () => {
       details: { amountMicros: 2_000_000, expiresAtMs, madeBy: expect.stringMatching(/./) },
     });
     expect(JSON.stringify(records)).not.toContain(code.replaceAll("-", ""));
+  });
+
+  it("are of no currency that nobody named", async () => {
+    const answer = await operator.send("POST", "/operator/api/codes", { count: 1, amountMicros: 2_000_000 });
+    expect([answer.status, answer.code]).toEqual([400, "invalid_request"]);
+    expect(answer.text).toContain("currency");
   });
 
   it("are of one currency, end, and cannot be guessed for long", async () => {

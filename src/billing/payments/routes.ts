@@ -50,7 +50,7 @@ const CREDIT = z.object({
 const NEW_CODES = z.object({
   count: z.int().min(1).max(1_000),
   amountMicros: AMOUNT,
-  currency: z.enum(["USD", "CNY"]).default("USD"),
+  currency: z.enum(["USD", "CNY"]),
   expiresAtMs: z.int().min(1).nullable().optional(),
 });
 
@@ -154,7 +154,7 @@ function newCodes(deps: PaymentRouteDeps): Route {
     path: "/operator/api/codes",
     policy: { kind: "operator", isStepUp: true },
     body: NEW_CODES,
-    doc: "Make redemption codes; they are shown this once. After `expiresAtMs` a code, and what is left of its credit, is gone.",
+    doc: "Make redemption codes of one currency; they are shown this once. After `expiresAtMs` a code, and what is left of its credit, is gone.",
     async handler(call) {
       const { count, amountMicros, currency, expiresAtMs = null } = call.body;
       assertAhead(deps, expiresAtMs);

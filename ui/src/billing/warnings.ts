@@ -1,4 +1,4 @@
-/** Which warnings about money hold now. Owns: that judgement. Refuses to know: words, requests. */
+/** Which warnings about money and room hold now. Owns: that judgement. Refuses to know: words, requests. */
 import type { BillingOverview, Budget, BudgetScope } from "../http/billing.ts";
 
 /** A budget that is nearly or wholly used, as it is now; amounts are micro-units. */
@@ -25,16 +25,34 @@ export interface StopWarning {
   sinceMs: number;
 }
 
+/** Storage that is nearly or wholly full; bytes. */
+export interface StorageWarning {
+  kind: "storage";
+  /** The same for the same level of the same limit within a month. */
+  id: string;
+  level: 80 | 95 | 100;
+  usedBytes: number;
+  limitBytes: number;
+}
+
 /** Something an admin should know of. */
-export type MoneyWarning = BudgetWarning | StopWarning;
+export type MoneyWarning = BudgetWarning | StopWarning | StorageWarning;
 
 const LEVELS = [100, 95, 80] as const;
 
-/** The highest level that spending has reached; undefined below 80 %, and for a limit of nothing, which is meant. */
-export function warningLevel(spentMicros: number, limitMicros: number): 80 | 95 | 100 | undefined {
-  if (limitMicros === 0) return undefined;
+/** The highest level that use has reached, of money or of room; undefined below 80 %, and for a limit of nothing, which is meant. */
+export function warningLevel(used: number, limit: number): 80 | 95 | 100 | undefined {
+  if (limit === 0) return undefined;
   // A hundred times a large amount is no safe number any more.
-  return LEVELS.find((level) => BigInt(spentMicros) * 100n >= BigInt(limitMicros) * BigInt(level));
+  return LEVELS.find((level) => BigInt(used) * 100n >= BigInt(limit) * BigInt(level));
+}
+
+function storageWarning({ limits, period }: BillingOverview): StorageWarning[] {
+  const { used: usedBytes, limit: limitBytes } = limits.storageBytes;
+  const level = limitBytes === null ? undefined : warningLevel(usedBytes, limitBytes);
+  if (limitBytes === null || level === undefined) return [];
+  const id = ["storage", period.endMs, limitBytes, level].join(":");
+  return [{ kind: "storage", id, level, usedBytes, limitBytes }];
 }
 
 /** Whether the overview tells of budgets of the tenant's own that may be nearly used. */
@@ -61,7 +79,7 @@ export function listWarnings(overview: BillingOverview, budgets: readonly Budget
   const { alerts, breaker, budget, period } = overview;
   const alerted = (scope: string, scopeId: string) =>
     alerts.find((alert) => alert.level >= 80 && alert.scope === scope && alert.scopeId === scopeId);
-  const found: BudgetWarning[] = [];
+  const found: (BudgetWarning | StorageWarning)[] = storageWarning(overview);
   const plan = alerted("tenant", "plan");
   const { creditMicros } = budget;
   if (plan !== undefined && budget.limitMicros !== null) {

@@ -108,6 +108,10 @@ export const billingEn = {
       `${whose} is used up: ${spent} of ${limit}. Its turns are refused until it is raised.`,
     onCredit: (whose: string, limit: string, credit: string, day: string) =>
       `${whose} of ${limit} is used up. Until ${day} turns are paid with credit; ${credit} is left.`,
+    storageNear: (share: string, used: string, limit: string) =>
+      `Storage is ${share} full: ${used} of ${limit}.`,
+    storageFull: (used: string, limit: string) =>
+      `Storage is full: ${used} of ${limit}. Nothing more can be uploaded; remove files or conversations, or ask for a larger plan.`,
     stopped: (when: string) =>
       `New turns are stopped since ${when}: they followed each other as if in a loop.`,
     more: (n: number) => plural(n, "more warning", "more warnings"),

@@ -1,5 +1,5 @@
 /**
- * A line for admins while a budget is nearly used or turns are stopped. Owns: which warning is shown, live by the event
+ * A line for admins while a budget is nearly used, storage nearly full or turns are stopped. Owns: which warning is shown, live by the event
  * `billing.alert`. Refuses to know: what is counted, how it is put right (the billing page).
  */
 import { useQueryClient } from "@tanstack/react-query";
@@ -75,10 +75,14 @@ function Shown(props: {
   const { warning } = props;
   const isGrave = warning.kind === "stopped" || warning.level >= 95;
   const Icon = warning.kind === "stopped" ? OctagonPause : TriangleAlert;
-  const text =
-    warning.kind === "stopped"
-      ? words.warning.stopped(formats.moment(new Date(warning.sinceMs)))
-      : budgetText(warning);
+  const text = (() => {
+    if (warning.kind === "stopped") return words.warning.stopped(formats.moment(new Date(warning.sinceMs)));
+    if (warning.kind === "budget") return budgetText(warning);
+    const [used, limit] = [formats.bytes(warning.usedBytes), formats.bytes(warning.limitBytes)];
+    return warning.level === 100
+      ? words.warning.storageFull(used, limit)
+      : words.warning.storageNear(formats.percent(warning.level / 100), used, limit);
+  })();
   return (
     <NoticeLine
       tone={isGrave ? "danger" : "willow"}
