@@ -11,6 +11,7 @@ export const BILLING_PICTURES: readonly Picture[] = [
   { name: "billing-top-up", whole: true, open: openTopUp },
   { name: "billing-paid", open: openPaid },
   { name: "money-banner", open: openBanner },
+  { name: "storage-banner", open: openStorage },
   { name: "billing-free", open: at("/t/northern-herring/billing") },
   { name: "billing-failed", open: openFailed },
   { name: "billing-reader", who: "reader", open: at("/t/home/billing") },
@@ -85,6 +86,15 @@ async function openBanner(stage: Stage): Promise<void> {
     budget: { ...(facts["budget"] as object), limitMicros: 25_000_000, spentMicros: 25_000_001 },
     alerts: [{ id: "a", level: 100, scope: "tenant", scopeId: "plan", period: "x", atMs: Date.now() }],
     breaker: { reason: "self_calls", sinceMs: Date.now() - 3_600_000 },
+  }));
+  await stage.go("/t/home/usage");
+}
+
+/** Files that fill what the plan allows. */
+async function openStorage(stage: Stage): Promise<void> {
+  await withFacts(stage, (facts) => ({
+    ...facts,
+    limits: { ...(facts["limits"] as object), storageBytes: { used: 1_074_000_000, limit: 1_073_741_824 } },
   }));
   await stage.go("/t/home/usage");
 }

@@ -111,7 +111,7 @@ export const billingEn = {
     storageNear: (share: string, used: string, limit: string) =>
       `Storage is ${share} full: ${used} of ${limit}.`,
     storageFull: (used: string, limit: string) =>
-      `Storage is full: ${used} of ${limit}. Nothing more can be uploaded; remove files or conversations, or ask for a larger plan.`,
+      `Storage is full: ${used} of ${limit}. Nothing more can be uploaded. Remove files, or agents with their files, or ask for a larger plan.`,
     stopped: (when: string) =>
       `New turns are stopped since ${when}: they followed each other as if in a loop.`,
     more: (n: number) => plural(n, "more warning", "more warnings"),

@@ -106,7 +106,7 @@ export const billingZhCN: typeof billingEn = {
       `${whose}（${limit}）已用完。${day} 之前用余额支付，还剩 ${credit}。`,
     storageNear: (share, used, limit) => `存储空间已用 ${share}：${used} / ${limit}。`,
     storageFull: (used, limit) =>
-      `存储空间已满：${used} / ${limit}。无法再上传文件；请删除文件或对话，或申请更大的套餐。`,
+      `存储空间已满：${used} / ${limit}。无法再上传文件。请删除文件，或连同文件一起删除智能体，或申请更大的套餐。`,
     stopped: (when) => `新的回合自 ${when} 起停止：回合像循环一样接连不断。`,
     more: (n) => `另有 ${count(n)} 条提醒`,
     open: "打开账单",
