@@ -9,7 +9,7 @@ import type { Clock } from "../../kernel/clock.ts";
 import { sha256Hex } from "../../kernel/crypto.ts";
 import { AppError } from "../../kernel/errors.ts";
 import type { TenantId } from "../../kernel/ids.ts";
-import type { Database } from "../../storage/database.ts";
+import type { Database, Statement } from "../../storage/database.ts";
 import type { Actor } from "../../tenancy/actor.ts";
 import type { TenantScope } from "../../tenancy/scoped.ts";
 import type { Ledger } from "../ledger/ledger.ts";
@@ -59,18 +59,17 @@ export class Codes {
     this.misses = new Misses(deps.clock);
   }
 
-  /** Make codes; the answer is the only place where they can be read. */
-  async create(batch: CodeBatch): Promise<string[]> {
+  /** Make codes, in one commit with what belongs to it; the answer is the only place where they can be read. */
+  async create(batch: CodeBatch, also: readonly Statement[] = []): Promise<string[]> {
     const codes = Array.from({ length: batch.count }, newCode);
     const nowMs = this.deps.clock.nowMs();
     const { amountMicros, currency, by, expiresAtMs } = batch;
-    await this.deps.control.write({
-      statements: codes.map((code) => ({
-        sql: `INSERT INTO redemption_codes (hash, amount_micros, currency, made_at_ms, made_by, expires_at_ms)
-          VALUES (?, ?, ?, ?, ?, ?)`,
-        params: [hashOf(code), amountMicros, currency, nowMs, by, expiresAtMs],
-      })),
-    });
+    const rows = codes.map((code) => ({
+      sql: `INSERT INTO redemption_codes (hash, amount_micros, currency, made_at_ms, made_by, expires_at_ms)
+        VALUES (?, ?, ?, ?, ?, ?)`,
+      params: [hashOf(code), amountMicros, currency, nowMs, by, expiresAtMs],
+    }));
+    await this.deps.control.write({ statements: [...rows, ...also] });
     return codes;
   }
 

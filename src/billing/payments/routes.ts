@@ -159,10 +159,9 @@ function newCodes(deps: PaymentRouteDeps): Route {
       const { count, amountMicros, currency, expiresAtMs = null } = call.body;
       assertAhead(deps, expiresAtMs);
       const by = call.user?.userId ?? "";
-      const codes = await deps.codes.create({ count, amountMicros, currency, expiresAtMs, by });
       const facts = { count, amountMicros, currency, expiresAtMs };
       const record = auditRecord(deps.clock.nowMs(), actorOf(call), "codes.made", null, facts);
-      await deps.auditLog.append("platform", record);
+      const codes = await deps.codes.create({ ...facts, by }, [appendStatement(record)]);
       return { status: 201, body: { codes } };
     },
   });
