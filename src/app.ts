@@ -77,6 +77,7 @@ export async function makeApp(options: AppOptions): Promise<App> {
     prices: assistant.prices,
     priceStore: assistant.priceStore,
     spending: assistant.spending,
+    onPlanSet: (scope) => assistant.alerts.note(scope),
     settle: (scope) => settleTenant(ground, assistant, scope),
     foldControl: () => ground.databases.release(join(config.stateDir, "control.db")),
   });

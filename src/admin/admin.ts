@@ -44,6 +44,8 @@ export interface AdminOptions {
   prices: PriceBook;
   priceStore: PriceStore;
   spending: Spending;
+  /** A tenant was put on a plan: its budget may be another from now on. Must not throw. */
+  onPlanSet(scope: TenantScope): void;
   /** Make the folders and the first agent of a new tenant. */
   prepareTenant(tenant: Tenant): Promise<void>;
   /** See TenantPurgeDeps. */
@@ -103,7 +105,15 @@ export function makeAdmin(options: AdminOptions): Admin {
   });
   const routes = [
     ...lives,
-    ...makeOperatorPlanRoutes({ control, tenants, book, plans, clock }),
+    ...makeOperatorPlanRoutes({
+      control,
+      tenants,
+      book,
+      plans,
+      clock,
+      scopeOf,
+      onPlanSet: options.onPlanSet,
+    }),
     ...makeOperatorPriceRoutes({ control, tenants, prices, store, clock, scopeOf }),
     ...makeTenantMoneyRoutes({ control, tenants, plans, spending, store, clock, scopeOf }),
   ];

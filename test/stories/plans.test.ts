@@ -6,6 +6,7 @@ import { MACHINE } from "#src/tenancy/actor.ts";
 import { runInContext } from "#src/tenancy/context.ts";
 import type { TenantScope } from "#src/tenancy/scoped.ts";
 import { callApi } from "../support/api-call.ts";
+import { makeOperator } from "../support/operator.ts";
 import { makePerson } from "../support/person.ts";
 import { chat, endsOf, ProviderWorld } from "../support/provider-world.ts";
 import { RpcError, type SocketClient } from "../support/socket-client.ts";
@@ -17,6 +18,7 @@ const PLANS: Record<string, Omit<PlanDraft, "name">> = {
   serial: { concurrentTurns: 1 },
   thrifty: { tokensPerMinute: 20 },
   dollar: { monthlyBudgetMicros: 1_000_000 },
+  halved: { monthlyBudgetMicros: 500_000 },
   penniless: { backgroundBudgetMicros: 0 },
 };
 
@@ -206,6 +208,25 @@ it("warns anew at a level that a raised budget put out of reach, and of no other
   expect(told()).toEqual([50, 80, 95, 80]);
   expect(await shown()).toMatchObject([{ level: 80, limitMicros: 1_500_000 }]);
 }, 30_000);
+
+it("looks at budgets when a tenant is put on another plan, without waiting for its next turn", async () => {
+  await onPlan("resized", "dollar");
+  const scope = world.creel.app.door.scope(await world.creel.tenant("resized"));
+  const client = await world.client("resized");
+  await spend(scope, client, 400_000);
+  const { id } = await world.creel.tenant("resized");
+  const operator = await makeOperator(world.creel);
+  const pinned = await operator.send("PUT", `/operator/api/tenants/${id}/plan`, { plan: "halved" });
+  expect(pinned.status).toBe(200);
+  const alert = await client.until((frame) => frame["event"] === "billing.alert" && levelOf(frame) === 80);
+  expect(alert["payload"]).toMatchObject({ scopeId: "plan", limitMicros: 500_000 });
+  const { body } = await operator.send("GET", "/operator/api/plans");
+  const counts = (body.plans as { id: string; tenants: number }[]).filter((plan) =>
+    ["dollar", "halved"].includes(plan.id),
+  );
+  // Two tenants were put on "dollar" before, and one of them has left it.
+  expect(Object.fromEntries(counts.map((plan) => [plan.id, plan.tenants]))).toEqual({ dollar: 1, halved: 1 });
+});
 
 it("answers people whatever is left for work that nobody waits for", async () => {
   await onPlan("penniless", "penniless");

@@ -10,10 +10,11 @@ import type { TenantPlans } from "../../billing/plans/tenant-plans.ts";
 import { PLAN_ID, planSchema } from "../../config/plan-schema.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import { AppError } from "../../kernel/errors.ts";
-import { isUuid } from "../../kernel/ids.ts";
+import { isUuid, type TenantId } from "../../kernel/ids.ts";
 import { defineRoute, type Route, type RouteCall } from "../../protocol/routes.ts";
 import type { Database } from "../../storage/database.ts";
 import type { Actor } from "../../tenancy/actor.ts";
+import type { TenantScope } from "../../tenancy/scoped.ts";
 import type { Tenants } from "../../tenancy/tenants.ts";
 import { platformCurrency } from "./spending-list.ts";
 
@@ -24,6 +25,10 @@ export interface PlanRouteDeps {
   book: PlanBook;
   plans: TenantPlans;
   clock: Clock;
+  /** A tenant's door; undefined when there is no such tenant any more. */
+  scopeOf(id: TenantId): Promise<TenantScope | undefined>;
+  /** A tenant was put on a plan. Must not throw. */
+  onPlanSet(scope: TenantScope): void;
 }
 
 const NO_STORE = { "cache-control": "no-store" };
@@ -33,17 +38,21 @@ export function makeOperatorPlanRoutes(deps: PlanRouteDeps): Route[] {
   return [listPlans(deps), addPlan(deps), getPins(deps), pinPlan(deps)];
 }
 
-function listPlans({ book, control }: PlanRouteDeps): Route {
+function listPlans({ book, control, clock }: PlanRouteDeps): Route {
   return defineRoute({
     method: "GET",
     path: "/operator/api/plans",
     policy: { kind: "operator" },
     body: null,
-    doc: "All versions of all plans, the newest of each first, how many tenants are pinned to each, and the platform's currency.",
+    doc: "All versions of all plans, the newest of each first, how many tenants are on each or will be, and the platform's currency.",
     async handler() {
       const currency = await platformCurrency(control);
       const pinned = await control.list<{ plan: string; version: number; tenants: number }>(
-        "SELECT plan, version, count(DISTINCT tenant_id) AS tenants FROM tenant_plans GROUP BY plan, version LIMIT 1000",
+        `SELECT plan, version, count(DISTINCT tenant_id) AS tenants FROM tenant_plans AS pin
+          WHERE from_ms >= coalesce((SELECT max(from_ms) FROM tenant_plans AS current
+            WHERE current.tenant_id = pin.tenant_id AND current.from_ms <= ?), 0)
+          GROUP BY plan, version LIMIT 1000`,
+        [clock.nowMs()],
       );
       const count = ({ id, version }: Plan) =>
         pinned.find((row) => row.plan === id && row.version === version)?.tenants ?? 0;
@@ -92,7 +101,7 @@ function getPins({ tenants, plans }: PlanRouteDeps): Route {
   });
 }
 
-function pinPlan({ tenants, plans, clock }: PlanRouteDeps): Route {
+function pinPlan({ tenants, plans, clock, scopeOf, onPlanSet }: PlanRouteDeps): Route {
   return defineRoute({
     method: "PUT",
     path: "/operator/api/tenants/:id/plan",
@@ -117,6 +126,8 @@ function pinPlan({ tenants, plans, clock }: PlanRouteDeps): Route {
           ),
         ];
       });
+      const scope = await scopeOf(id);
+      if (scope !== undefined) onPlanSet(scope);
       return { status: 200, headers: NO_STORE, body: { pin: pinned } };
     },
   });
