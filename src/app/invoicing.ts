@@ -49,13 +49,22 @@ export function makeInvoicing(config: Config, clock: Clock, log: Log, ground: Gr
   const { control } = ground;
   const currencyOf = async (scope: TenantScope) =>
     (await ground.plans.of(scope.tenantId)).plan.terms.currency;
+  // A deletion can be taken back: until the purge what was used is billed, and what was paid is credited.
   const scopeOf = async (tenantId: TenantId) => {
     const tenant = await ground.tenants.findById(tenantId);
-    return tenant === undefined || tenant.status === "deleting" ? undefined : ground.door.scope(tenant);
+    return tenant === undefined ? undefined : ground.door.scope(tenant);
+  };
+  const stayingScopeOf = async (tenantId: TenantId) => {
+    const scope = await scopeOf(tenantId);
+    return scope?.tenant.status === "deleting" ? undefined : scope;
   };
   const onRecorded = (scope: TenantScope) => ground.audit.heads.note(scope);
   const shared = { control, clock, log, scopeOf, currencyOf, onRecorded };
-  const statements = new Statements({ clock, currencyOf });
+  const statements = new Statements({
+    clock,
+    currencyOf,
+    planAt: ({ tenant }, atMs) => ground.plans.nameAt(tenant, atMs),
+  });
   const exports = new UsageExports({ control, vault: ground.vault, clock, checkUrl: urlCheck(ground) });
   const sinkOf = (target: WebhookTarget) => new WebhookSink(target, ground.egress.fetchFor(OUTBOUND), clock);
   const exporter = new UsageExporter({
@@ -63,7 +72,7 @@ export function makeInvoicing(config: Config, clock: Clock, log: Log, ground: Gr
     sinkOf,
   });
   const courier = makeCourier(ground, {
-    ...{ clock, log, scopeOf, sinkOf, operator: alertSink(config, clock, ground) },
+    ...{ clock, log, scopeOf: stayingScopeOf, sinkOf, operator: alertSink(config, clock, ground) },
     findTarget: (scope) => exports.findTarget(scope),
   });
   const { prices, noteChange } = assistant;
@@ -78,7 +87,16 @@ export function makeInvoicing(config: Config, clock: Clock, log: Log, ground: Gr
     ...makeStatementRoutes({ statements }),
     ...makeExportRoutes({ exports }),
     ...makePaymentRoutes({
-      ...{ payments, codes, ledger, expiry, auditLog: ground.audit.log, clock, publicUrl, scopeOf },
+      ...{
+        payments,
+        codes,
+        ledger,
+        expiry,
+        auditLog: ground.audit.log,
+        clock,
+        publicUrl,
+        scopeOf: stayingScopeOf,
+      },
       onRecorded,
     }),
   ];

@@ -47,7 +47,8 @@ const MEASURES = [
   "estimated_calls",
   "missing_costs",
 ] as const;
-const COLUMNS = [...DIMENSIONS, ...MEASURES];
+/** Columns of a day that control.db has too. */
+export const COPIED = [...DIMENSIONS, ...MEASURES];
 
 // One statement, hence one snapshot: the days and the number of the newest event that they contain.
 const READ_DAYS = `SELECT wanted.value AS wanted_day, (SELECT coalesce(max(seq), 0) FROM usage_events) AS as_of, d.*
@@ -57,8 +58,8 @@ const MARK = `INSERT INTO usage_daily_marks VALUES (?, ?, ?, ?)
   ON CONFLICT DO UPDATE SET as_of_seq = excluded.as_of_seq, pushed_at_ms = excluded.pushed_at_ms
   WHERE excluded.as_of_seq >= as_of_seq`;
 
-const INSERT_ROWS = `INSERT INTO usage_daily (tenant_id, day, ${COLUMNS.join(", ")})
-  SELECT ?, ?, ${COLUMNS.map((_, index) => `value ->> ${index}`).join(", ")} FROM json_each(?)`;
+const INSERT_ROWS = `INSERT INTO usage_daily (tenant_id, day, ${COPIED.join(", ")})
+  SELECT ?, ?, ${COPIED.map((_, index) => `value ->> ${index}`).join(", ")} FROM json_each(?)`;
 
 const DERIVED = ["usage_days", "usage_quarters", "usage_sessions"] as const;
 
@@ -115,7 +116,11 @@ export class UsageRollup {
   private async round(): Promise<void> {
     const found = await this.nextPage();
     const noted = [...this.noted.entries()];
-    for (const scope of found) if (!this.noted.has(scope.tenantId)) await this.attempt(scope);
+    for (const scope of found) {
+      if (this.noted.has(scope.tenantId)) continue;
+      // What failed, or was more than one look takes, is looked at again: the pages come by only once.
+      if ((await this.attempt(scope)) !== 0) this.note(scope);
+    }
     for (const [tenantId, entry] of noted) {
       const pushed = await this.attempt(entry.scope);
       // A note comes before its commit, so a tenant is forgotten only after two rounds with nothing to do.
@@ -188,7 +193,7 @@ export class UsageRollup {
 
   private async pushDay(scope: TenantScope, day: string, rows: readonly DayRow[]): Promise<void> {
     const asOf = rows[0]?.as_of ?? 0;
-    const values = rows.filter((row) => row.day !== null).map((row) => COLUMNS.map((column) => row[column]));
+    const values = rows.filter((row) => row.day !== null).map((row) => COPIED.map((column) => row[column]));
     const statements = [
       { sql: MARK, params: [scope.tenantId, day, asOf, this.deps.clock.nowMs()], expect: 1 },
       { sql: "DELETE FROM usage_daily WHERE tenant_id = ? AND day = ?", params: [scope.tenantId, day] },

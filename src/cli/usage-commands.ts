@@ -119,7 +119,8 @@ function statementsOf(state: State): Statements {
   const book = new PlanBook({ control, clock: systemClock, configured: config.plans });
   const plans = new TenantPlans({ control, clock: systemClock, book, defaultPlan: config.defaultPlan });
   const currencyOf = async ({ tenantId }: TenantScope) => (await plans.of(tenantId)).plan.terms.currency;
-  return new Statements({ clock: systemClock, currencyOf });
+  const planAt = ({ tenant }: TenantScope, atMs: number) => plans.nameAt(tenant, atMs);
+  return new Statements({ clock: systemClock, currencyOf, planAt });
 }
 
 const reconcile: Command = {

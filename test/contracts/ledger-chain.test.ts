@@ -205,7 +205,7 @@ async function open(): Promise<void> {
 /** Five calls in October, which is closed; three in November, the ledger sealed after them. */
 async function fill(): Promise<void> {
   const scopeOf = async (id: TenantId) => [...scopes.values()].find((scope) => scope.tenantId === id);
-  const shared = { control, clock, log, scopeOf, currencyOf: async () => "USD" };
+  const shared = { control, clock, log, scopeOf, currencyOf: async () => "USD", planAt: async () => "team" };
   const rollup = new UsageRollup({ control, clock, log });
   const meter = new UsageMeter({
     prices: new PriceBook(),

@@ -232,6 +232,23 @@ describe("copying to control.db", () => {
     await world.rollup.close();
   });
 
+  it("tries again what could not be copied when it was found", async () => {
+    const scope = world.newTenant("found-once");
+    await world.model(scope);
+    world.rollup.forget(scope.tenantId);
+    let isDown = true;
+    const list: TenantScope["db"]["list"] = (sql, params) =>
+      isDown ? Promise.reject(new Error("locked")) : scope.db.list(sql, params);
+    const shaky = { ...scope, db: { ...scope.db, list } } as TenantScope;
+    world.rollup.start(async (after) => (after < "found-once" ? [shaky] : []));
+    await world.rollup.tick();
+    expect(await copied(scope)).toEqual([]);
+    isDown = false;
+    await world.rollup.tick();
+    expect(await copied(scope)).toHaveLength(1);
+    await world.rollup.close();
+  });
+
   it("does not let one broken tenant keep others from being copied", async () => {
     const broken = world.newTenant("broken");
     const sound = world.newTenant("sound");

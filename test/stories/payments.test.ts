@@ -150,6 +150,16 @@ describe("a payment by Stripe", () => {
     expect(JSON.stringify(verdict)).not.toContain('problem":{');
   });
 
+  it("credits a tenant whose deletion can still be taken back", async () => {
+    const before = await creditOf("acme");
+    const ordered = await order();
+    const { tenants } = world.app;
+    await tenants.markDeleting((await world.tenant("acme")).id, { reason: "a try" });
+    expect((await byStripe(stripeEvent(ordered))).status).toBe(200);
+    await tenants.restore((await world.tenant("acme")).id);
+    expect((await creditOf("acme")) - before).toBe(5_000_000);
+  });
+
   it("counts only when money came in", async () => {
     const before = await creditOf("acme");
     const ordered = await order();

@@ -262,6 +262,10 @@ it("keeps a tenant on the terms it was put on, and changes plans on their day", 
   await plans.pin(id, { plan: "free", fromMs: later }, "test");
   expect(await plans.of(id)).toMatchObject({ plan: { id: "team" }, untilMs: later });
   expect((await tenants.getById(id)).plan).toBe("team");
+  const { plan: label } = await tenants.getById(id);
+  expect(await plans.nameAt({ id, plan: label }, Date.now())).toBe("team");
+  expect(await plans.nameAt({ id, plan: label }, later)).toBe("free");
+  expect(await plans.nameAt({ id, plan: label }, Date.now() - 3_600_000)).toBe("unlimited");
   // Going back on it before its day takes it away.
   await plans.pin(id, { plan: "business", fromMs: 0 }, "test");
   expect(await plans.of(id)).toMatchObject({ plan: { id: "business" }, untilMs: null });

@@ -21,7 +21,10 @@ const ONE_CALL = 160;
 let world: UsageWorld;
 let nowMs = Date.UTC(2026, 9, 15, 12);
 const clock: Clock = { ...systemClock, nowMs: () => nowMs };
-const statements = new Statements({ clock, currencyOf: async () => "USD" });
+/** Another plan from the first moment of December on. */
+const planAt = async (_scope: TenantScope, atMs: number) =>
+  atMs < Date.UTC(2026, 11, 1) ? "team" : "business";
+const statements = new Statements({ clock, currencyOf: async () => "USD", planAt });
 
 function setNow(ms: number): void {
   nowMs = ms;
@@ -38,6 +41,17 @@ beforeAll(async () => {
 afterAll(() => world.close());
 
 describe("a month", () => {
+  it("names the plan that held at its end, whatever holds when it is closed", async () => {
+    const scope = world.newTenant("upgraded");
+    setNow(Date.UTC(2026, 10, 15, 12));
+    await use(scope, nowMs);
+    expect(await statements.get(scope, "2026-11")).toMatchObject({ state: "open", plan: "team" });
+    setNow(Date.UTC(2026, 11, 1) + GRACE_MS);
+    await use(scope, nowMs);
+    expect(await statements.get(scope, "2026-11")).toMatchObject({ state: "closed", plan: "team" });
+    expect(await statements.get(scope, "2026-12")).toMatchObject({ state: "open", plan: "business" });
+  });
+
   it("is closed after its grace, never changes, and late events are adjustments of the next", async () => {
     const scope = world.newTenant("acme");
     setNow(Date.UTC(2026, 9, 15, 12));

@@ -308,7 +308,7 @@ describe("counting and charging", () => {
     expect(transfers).toHaveLength(2);
     expect(transfers[0]?.details).toMatchObject({ bytes: 1_000_000, price: "row:7" });
     expect(await new Ledger(clock).verify(scope)).toMatchObject({ ok: true, spentMicros: 2 * A_DAY });
-    const statements = new Statements({ clock, currencyOf: () => Promise.resolve("USD") });
+    const statements = new Statements({ clock, currencyOf: async () => "USD", planAt: async () => "team" });
     const statement = await statements.get(scope, "2026-11");
     expect(statement.lines).toMatchObject([
       { kind: "usage", toolName: "storage", calls: 2, chargedMicros: 2 * A_DAY, priceVersion: "row:7" },

@@ -148,6 +148,18 @@ describe("drilling down", () => {
     expect(own.total.calls).toBeGreaterThan(theirs.total.calls);
   });
 
+  it("finds every turn after the tenant moved from one end of the world to the other", async () => {
+    const moved = world.newTenant("moved", "Pacific/Kiritimati");
+    const atMs = Date.UTC(2026, 10, 20, 10, 30);
+    await world.model(moved, { atMs, runId: "run-moved" as never, cost: { input: 1, output: 1 } });
+    // The 21st there, half past midnight; the 19th where the tenant is now.
+    const here = { ...moved, tenant: { ...moved.tenant, timeZone: "Pacific/Pago_Pago" } } as TenantScope;
+    const day = { day: "2026-11-19" };
+    const byDay = await drill(day, "day", here);
+    expect(byDay.total.costMicros).toBeGreaterThan(0);
+    expect((await drill(day, "run", here)).total).toEqual(byDay.total);
+  });
+
   it("answers by HTTP with names, and refuses what it cannot read", async () => {
     const [route] = makeDrillRoutes({ clock, names: async () => new Map([["main", "Main agent"]]) });
     const call = (query: Record<string, string>) =>
@@ -170,6 +182,25 @@ describe("drilling down", () => {
 });
 
 describe("rebuilding", () => {
+  it("finds a copy whose sums are right and whose columns are not", async () => {
+    await world.rollup.pushDirty(scope);
+    const before = await derived();
+    const mine = "tenant_id = ? AND day = (SELECT max(day) FROM usage_daily WHERE tenant_id = ?)";
+    for (const change of [
+      "input_tokens = output_tokens, output_tokens = input_tokens",
+      "errors = errors + 1",
+    ]) {
+      const params = [scope.tenantId, scope.tenantId];
+      await world.control.write({
+        statements: [{ sql: `UPDATE usage_daily SET ${change} WHERE ${mine}`, params }],
+      });
+      expect(await rebuildUsage(world.rollup, world.control, scope), change).toEqual({
+        changed: ["usage_daily"],
+      });
+      expect(await derived()).toEqual(before);
+    }
+  });
+
   it("changes nothing when all is well", async () => {
     await world.rollup.pushDirty(scope);
     const before = await derived();

@@ -4,15 +4,19 @@
  */
 import type { Database, SqlValue } from "../../storage/database.ts";
 import type { TenantScope } from "../../tenancy/scoped.ts";
-import type { UsageRollup } from "../rollup.ts";
+import { COPIED, type UsageRollup } from "../rollup.ts";
 
 /** What did not follow from the events: tables of the tenant's file, and `usage_daily` for the copy in control.db. */
 export interface Rebuilt {
   changed: string[];
 }
 
-/** Days compared at once. */
-const DAYS = 5_000;
+/** Days compared at once, and at most: a hundred years. */
+const DAYS_AT_ONCE = 32;
+const MOST_DAYS = 36_500;
+
+/** Where the tenant's days are read: the kept ones when they follow from the events, else the events. */
+type OwnDays = "usage_days" | "usage_days_true";
 
 /** Rebuild what has to be; with `isCheck` only say what would be. */
 export async function rebuildUsage(
@@ -24,36 +28,43 @@ export async function rebuildUsage(
   // What is merely not copied yet is no difference.
   if (!isCheck) await rollup.pushDirty(scope);
   const changed = await rollup.listDrift(scope);
-  if (await isCopyWrong(control, scope)) changed.push("usage_daily");
+  const own = changed.includes("usage_days") ? "usage_days_true" : "usage_days";
+  if (await isCopyWrong(control, scope, own)) changed.push("usage_daily");
   if (changed.length > 0 && !isCheck) await rollup.rebuild(scope);
   return { changed };
 }
 
-interface DaySums {
-  day: string;
-  rows: number;
-  cost: number;
-  charged: number;
-  tokens: number;
-  calls: number;
+/** Whether control.db's copy differs in any column, on any day that is not waiting to be copied. */
+async function isCopyWrong(control: Database, scope: TenantScope, own: OwnDays): Promise<boolean> {
+  const [waiting, kept, copied] = await Promise.all([
+    readDays(scope.db, "usage_dirty_days", []),
+    readDays(scope.db, own, []),
+    readDays(control, "usage_daily WHERE tenant_id = ?", [scope.tenantId]),
+  ]);
+  const days = [...new Set([...kept, ...copied])].filter((day) => !waiting.has(day)).sort();
+  for (let at = 0; at < days.length; at += DAYS_AT_ONCE) {
+    const wanted = JSON.stringify(days.slice(at, at + DAYS_AT_ONCE));
+    const ours = await readRows(scope.db, `${own} WHERE true`, [wanted]);
+    const theirs = await readRows(control, "usage_daily WHERE tenant_id = ?", [scope.tenantId, wanted]);
+    if (ours !== theirs) return true;
+  }
+  return false;
 }
 
-const SUMS = `day, count(*) AS rows, sum(cost_micros) AS cost, sum(platform_cost_micros) AS charged,
-  sum(input_tokens + output_tokens + cache_read_tokens + cache_write_tokens) AS tokens,
-  sum(model_calls + tool_calls) AS calls`;
-
-/** Whether control.db disagrees on any day that is not waiting to be copied. */
-async function isCopyWrong(control: Database, scope: TenantScope): Promise<boolean> {
-  const waiting = new Set(
-    (await scope.db.list<{ day: string }>(`SELECT day FROM usage_dirty_days LIMIT ${DAYS}`)).map(
-      (row) => row.day,
-    ),
+async function readDays(database: Database, from: string, params: SqlValue[]): Promise<Set<string>> {
+  const rows = await database.list<{ day: string }>(
+    `SELECT DISTINCT day FROM ${from} LIMIT ${MOST_DAYS}`,
+    params,
   );
-  const read = async (database: Database, where: string, params: SqlValue[]) => {
-    const sql = `SELECT ${SUMS} FROM ${where} GROUP BY day ORDER BY day LIMIT ${DAYS}`;
-    const rows = await database.list<DaySums>(sql, params);
-    return JSON.stringify(rows.filter((row) => !waiting.has(row.day)));
-  };
-  const own = await read(scope.db, "usage_days_true", []);
-  return own !== (await read(control, "usage_daily WHERE tenant_id = ?", [scope.tenantId]));
+  return new Set(rows.map(({ day }) => day));
+}
+
+/** The rows of some days as one text, the same on both sides when they are the same. */
+async function readRows(database: Database, where: string, params: readonly SqlValue[]): Promise<string> {
+  const rows = await database.list(
+    `SELECT day, ${COPIED.join(", ")} FROM ${where} AND day IN (SELECT value FROM json_each(?))
+      ORDER BY day, ${COPIED.join(", ")}`,
+    params,
+  );
+  return JSON.stringify(rows);
 }

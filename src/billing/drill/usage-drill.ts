@@ -75,7 +75,7 @@ const SUMMED = ["cost_micros", ...TOKENS] as const;
 
 const DAYS = `(SELECT value ->> 0 AS day, value ->> 1 AS first_slot, value ->> 2 AS end_slot FROM json_each(?)) d`;
 const FROM_QUARTERS = `FROM ${DAYS} CROSS JOIN usage_quarters u ON u.slot >= d.first_slot AND u.slot < d.end_slot`;
-// An event's own day is that of the zone at its time; a day of any other zone lies within one day of it.
+// An event's own day is that of the zone at its time; between zones from -12 to +14 the days of a moment are up to two apart.
 const FROM_EVENTS = `FROM usage_events u CROSS JOIN ${DAYS}
   ON u.at_ms / 900000 >= d.first_slot AND u.at_ms / 900000 < d.end_slot`;
 
@@ -128,7 +128,7 @@ function eventSource(window: UsageWindow): Source {
   return {
     from: FROM_EVENTS,
     conditions: ["u.day BETWEEN ? AND ?"],
-    params: [addDays(window.startDate, -1), addDays(window.endDate, 1)],
+    params: [addDays(window.startDate, -2), addDays(window.endDate, 2)],
     sums: `${TOKEN_SUMS}, ${calls}`,
   };
 }

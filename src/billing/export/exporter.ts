@@ -26,7 +26,7 @@ export interface ExporterDeps {
   platform: UsageSink | null;
   /** The sink of a tenant's own export. */
   sinkOf(target: WebhookTarget): UsageSink;
-  /** The tenant's scope; undefined when it is gone or going. */
+  /** The tenant's scope; undefined when it is gone. */
   scopeOf(tenantId: TenantId): Promise<TenantScope | undefined>;
   currencyOf(scope: TenantScope): Promise<string>;
 }

@@ -24,7 +24,7 @@ export interface PaymentDeps {
   providers: readonly PaymentProvider[];
   clock: Clock;
   log: Log;
-  /** The tenant's scope; undefined when it is gone or going. */
+  /** The tenant's scope; undefined when it is gone. */
   scopeOf(tenantId: TenantId): Promise<TenantScope | undefined>;
   currencyOf(scope: TenantScope): Promise<string>;
 }

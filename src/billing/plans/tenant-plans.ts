@@ -9,6 +9,7 @@ import type { Clock } from "../../kernel/clock.ts";
 import { AppError } from "../../kernel/errors.ts";
 import type { TenantId } from "../../kernel/ids.ts";
 import type { Database, Statement } from "../../storage/database.ts";
+import type { Tenant } from "../../tenancy/tenant.ts";
 import type { Plan } from "./plan.ts";
 import { type PlanBook, readTerms } from "./plan-book.ts";
 
@@ -128,6 +129,13 @@ export class TenantPlans {
   async listPins(tenantId: TenantId): Promise<Pin[]> {
     const rows = await this.pinRows(tenantId);
     return rows.map((row) => ({ plan: row.plan, version: row.version, fromMs: row.from_ms }));
+  }
+
+  /** Name of the plan that held for a tenant at a moment; for a tenant that was never put on one, what its row says. */
+  async nameAt({ id, plan }: Pick<Tenant, "id" | "plan">, atMs: number): Promise<string> {
+    const pins = await this.listPins(id);
+    const held = pins.find(({ fromMs }) => fromMs <= atMs);
+    return held?.plan ?? (pins.length > 0 ? this.fallback.id : plan);
   }
 
   /**

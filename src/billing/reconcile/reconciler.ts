@@ -32,7 +32,7 @@ export interface ReconcilerDeps {
   /** Providers with a usage endpoint, by id. */
   providers: Readonly<Record<string, ProviderUsage>>;
   tolerance?: Tolerance | undefined;
-  /** The tenant's scope; undefined when it is gone or going. */
+  /** The tenant's scope; undefined when it is gone. */
   scopeOf(tenantId: TenantId): Promise<TenantScope | undefined>;
 }
 

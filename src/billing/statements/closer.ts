@@ -19,7 +19,7 @@ export interface StatementCloserDeps {
   statements: Statements;
   clock: Clock;
   log: Log;
-  /** The tenant's scope; undefined when it is gone or going. */
+  /** The tenant's scope; undefined when it is gone. */
   scopeOf(tenantId: TenantId): Promise<TenantScope | undefined>;
   /** The tenant's audit log may have got rows; must not throw. */
   onRecorded?(scope: TenantScope): void;

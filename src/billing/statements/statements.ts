@@ -30,6 +30,8 @@ export interface StatementDeps {
   clock: Clock;
   /** ISO 4217 code of the tenant's one currency. */
   currencyOf(scope: TenantScope): Promise<string>;
+  /** Name of the plan that held at a moment; a statement names the one at the end of its month. */
+  planAt(scope: TenantScope, atMs: number): Promise<string>;
 }
 
 /** Time after the end of a month before it is closed, so that turns under way then are still in it. */
@@ -136,9 +138,7 @@ export class Statements {
   async closeDue(scope: TenantScope): Promise<string[]> {
     const closed: string[] = [];
     for (const month of await this.openMonths(scope)) {
-      const calendar = this.calendars.of(scope.tenant.timeZone);
-      const endMs = calendar.startOf(`${nextMonth(month)}-01`);
-      if (this.deps.clock.nowMs() < endMs + GRACE_MS) break;
+      if (this.deps.clock.nowMs() < this.endOf(scope, month) + GRACE_MS) break;
       if (await this.close(scope, month)) closed.push(month);
     }
     return closed;
@@ -146,7 +146,8 @@ export class Statements {
 
   private async close(scope: TenantScope, month: string): Promise<boolean> {
     const last = await this.lastClosed(scope);
-    const { plan, timeZone } = scope.tenant;
+    const { timeZone } = scope.tenant;
+    const plan = await this.deps.planAt(scope, this.endOf(scope, month) - 1);
     const head: SqlValue[] = [month, await this.deps.currencyOf(scope), timeZone, plan];
     const isNext = [month, last ?? ""];
     const nowMs = this.deps.clock.nowMs();
@@ -159,6 +160,11 @@ export class Statements {
       ],
     });
     return outcome.committed;
+  }
+
+  /** When a month is over in the tenant's zone. */
+  private endOf({ tenant }: TenantScope, month: string): number {
+    return this.calendars.of(tenant.timeZone).startOf(`${nextMonth(month)}-01`);
   }
 
   private async lastClosed(scope: TenantScope): Promise<string | undefined> {
@@ -200,7 +206,11 @@ export class Statements {
     const newest = await scope.db.find<{ seq: number }>(
       "SELECT coalesce(max(seq), 0) AS seq FROM usage_events",
     );
-    const { plan, timeZone } = scope.tenant;
+    const { timeZone } = scope.tenant;
+    const plan = await this.deps.planAt(
+      scope,
+      Math.min(this.deps.clock.nowMs(), this.endOf(scope, month) - 1),
+    );
     return toStatement(scope, rows, {
       ...{ month, state: "open", currency: await this.deps.currencyOf(scope), plan, timeZone },
       ...{ closedAtMs: null, throughSeq: newest?.seq ?? 0 },

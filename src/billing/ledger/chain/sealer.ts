@@ -17,7 +17,7 @@ export interface LedgerSealerDeps {
   control: Database;
   clock: Clock;
   log: Log;
-  /** The tenant's scope; undefined when it is gone or going. */
+  /** The tenant's scope; undefined when it is gone. */
   scopeOf(tenantId: TenantId): Promise<TenantScope | undefined>;
   /** The tenant's audit log got a row; must not throw. */
   onRecorded?(scope: TenantScope): void;
