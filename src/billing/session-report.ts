@@ -46,7 +46,7 @@ const MOST_ROWS = 100_000;
 /** A few milliseconds of the event loop. */
 const SESSIONS_AT_ONCE = 50;
 
-/** Sessions with usage in the window, the latest active first, and how many there are in all. */
+/** Sessions with usage in the window, the latest active first and as many as an answer holds, and how many there are in all. */
 export async function readSessions(
   scope: TenantScope,
   window: UsageWindow,
@@ -64,29 +64,32 @@ export async function readSessions(
     `SELECT count(DISTINCT q.${column}) AS n ${FROM_WINDOW}`,
     params,
   );
-  const ids = JSON.stringify(groups.map((group) => group.id));
+  const details = await readWhole(groups, (ids) =>
+    scope.db.report<DetailRow>(
+      `SELECT q.${column} AS id, d.day, q.provider, q.model, q.tool_name, ${SUMS} ${FROM_WINDOW}
+       AND q.${column} IN (SELECT value FROM json_each(?)) GROUP BY 1, 2, 3, 4, 5 LIMIT ${MOST_ROWS + 1}`,
+      [...params, ids],
+    ),
+  );
+  const slots = await readWhole(details.groups.slice(0, MOST_WITH_SLOTS), (ids) =>
+    scope.db.report<SlotRow>(
+      `SELECT q.${column} AS id, q.slot, ${SUMS} ${FROM_WINDOW}
+       AND q.${column} IN (SELECT value FROM json_each(?)) GROUP BY 1, 2 LIMIT ${MOST_ROWS + 1}`,
+      [...params, ids],
+    ),
+  );
   const identities = await scope.db.list<SessionRow>(
     `SELECT session_id, session_key, agent_id, channel, provider, model, first_ms, last_ms FROM usage_sessions
      WHERE ${column} IN (SELECT value FROM json_each(?)) ORDER BY last_ms DESC LIMIT ${MOST_ROWS}`,
-    [ids],
-  );
-  const details = await scope.db.report<DetailRow>(
-    `SELECT q.${column} AS id, d.day, q.provider, q.model, q.tool_name, ${SUMS} ${FROM_WINDOW}
-     AND q.${column} IN (SELECT value FROM json_each(?)) GROUP BY 1, 2, 3, 4, 5 LIMIT ${MOST_ROWS}`,
-    [...params, ids],
-  );
-  const slots = await scope.db.report<SlotRow>(
-    `SELECT q.${column} AS id, q.slot, ${SUMS} ${FROM_WINDOW}
-     AND q.${column} IN (SELECT value FROM json_each(?)) GROUP BY 1, 2 LIMIT ${MOST_ROWS}`,
-    [...params, JSON.stringify(groups.slice(0, MOST_WITH_SLOTS).map((group) => group.id))],
+    [idsOf(details.groups)],
   );
   const byId = {
     identities: groupRows(identities, column),
-    details: groupById(details),
-    slots: groupById(slots),
+    details: groupById(details.rows),
+    slots: groupById(slots.rows),
   };
   const sessions: SessionUsage[] = [];
-  for (const [n, group] of groups.entries()) {
+  for (const [n, group] of details.groups.entries()) {
     // Others are served between pieces of a long list.
     if (n % SESSIONS_AT_ONCE === SESSIONS_AT_ONCE - 1) await nextRound();
     const own = byId.identities.get(group.id) ?? [];
@@ -96,6 +99,25 @@ export async function readSessions(
     if (own.length > 0) sessions.push(usage);
   }
   return { count: counted?.n ?? 0, sessions };
+}
+
+/**
+ * The rows of sessions, all of each: when they are more than one answer can hold, of the first half only, and so on.
+ * A session is told whole or not at all; a part of its cost would pass for all of it.
+ */
+async function readWhole<Row>(
+  groups: readonly GroupRow[],
+  read: (ids: string) => Promise<Row[]>,
+): Promise<{ groups: readonly GroupRow[]; rows: Row[] }> {
+  for (let kept = groups; ; kept = kept.slice(0, Math.floor(kept.length / 2))) {
+    if (kept.length === 0) return { groups: [], rows: [] };
+    const rows = await read(idsOf(kept));
+    if (rows.length <= MOST_ROWS) return { groups: kept, rows };
+  }
+}
+
+function idsOf(groups: readonly GroupRow[]): string {
+  return JSON.stringify(groups.map((group) => group.id));
 }
 
 function groupById<Row extends { id: string }>(rows: readonly Row[]): Map<string, Row[]> {

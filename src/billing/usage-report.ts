@@ -3,6 +3,7 @@
  * `sessions.usage` but for the list of sessions. Refuses to know: transcripts; all numbers come from usage rows.
  */
 import { setImmediate as nextRound } from "node:timers/promises";
+import { AppError } from "../kernel/errors.ts";
 import type { TenantScope } from "../tenancy/scoped.ts";
 import { SUMS, Tallies, Tally, type UsageRow, type WireTotals } from "./tally.ts";
 import type { UsageWindow } from "./usage-window.ts";
@@ -58,19 +59,38 @@ function costDaily(window: UsageWindow, byDay: Tallies<string>): WireDay[] {
   return window.spans.map(({ day }) => ({ date: day, ...byDay.read(day).totals() }));
 }
 
-type DetailRow = DayRow & {
-  agent_id: string;
-  user_id: string;
-  channel: string;
+/** A sum by one thing; what it is not summed by is empty. */
+type LevelRow = DayRow & {
+  level: "day" | "model" | "tool" | "agent" | "user" | "channel";
   provider: string;
   model: string;
-  tool_name: string;
+  name: string;
 };
 
-/** Most groups one report adds up: days x agents x people x channels x models x tools that really occurred. */
-const MOST_GROUPS = 200_000;
+/** Most lines of one report: days x models, tools, agents, people and channels that really occurred. */
+const MOST_LINES = 200_000;
 /** A few milliseconds of the event loop. */
 const ROWS_AT_ONCE = 1_000;
+
+const DIMENSIONS = "d.day, q.agent_id, q.user_id, q.channel, q.provider, q.model, q.tool_name";
+
+/** The window's rows are read once; every sum is made beside the event loop, and only sums leave it. */
+const LEVELS = `WITH q AS MATERIALIZED (SELECT ${DIMENSIONS}, ${SUMS} ${FROM_WINDOW} GROUP BY ${DIMENSIONS})
+  ${[
+    levelOf("day", "day", "''", "''", "''", "true"),
+    levelOf("model", "day", "provider", "model", "''", "tool_name = ''"),
+    levelOf("tool", "''", "''", "''", "tool_name", "tool_name <> ''"),
+    levelOf("agent", "''", "''", "''", "agent_id", "agent_id <> ''"),
+    levelOf("user", "''", "''", "''", "user_id", "true"),
+    levelOf("channel", "''", "''", "''", "channel", "channel <> ''"),
+  ].join(" UNION ALL ")} LIMIT ${MOST_LINES + 1}`;
+
+function levelOf(
+  ...[level, day, provider, model, name, where]: [LevelRow["level"], string, string, string, string, string]
+): string {
+  return `SELECT '${level}' AS level, ${day} AS day, ${provider} AS provider, ${model} AS model, ${name} AS name, ${SUMS}
+    FROM q WHERE ${where} GROUP BY 2, 3, 4, 5`;
+}
 
 /** A provider and a model as one key. */
 export function modelKey(row: { provider: string; model: string }): string {
@@ -100,13 +120,11 @@ export class UsageAggregates {
     this.window = window;
   }
 
-  /** Read and add up the rows of a window. */
+  /** Read and add up the rows of a window. Throws `too_large` when there are too many sums to tell; none is left out. */
   static async read(scope: TenantScope, window: UsageWindow, filter: UsageFilter): Promise<UsageAggregates> {
-    const dimensions = "d.day, q.agent_id, q.user_id, q.channel, q.provider, q.model, q.tool_name";
-    const rows = await scope.db.report<DetailRow>(
-      `SELECT ${dimensions}, ${SUMS} ${FROM_WINDOW} GROUP BY ${dimensions} LIMIT ${MOST_GROUPS}`,
-      filterParams(window, filter),
-    );
+    const rows = await scope.db.report<LevelRow>(LEVELS, filterParams(window, filter));
+    if (rows.length > MOST_LINES)
+      throw new AppError("too_large", "These days hold more sums than one answer can; ask for fewer days.");
     const aggregates = new UsageAggregates(window);
     for (const [n, row] of rows.entries()) {
       // Others are served between pieces of a long sum.
@@ -116,16 +134,18 @@ export class UsageAggregates {
     return aggregates;
   }
 
-  private add(row: DetailRow): void {
-    this.all.add(row);
-    this.byDay.add(row.day, row);
-    if (row.agent_id !== "") this.byAgent.add(row.agent_id, row);
-    this.byUser.add(row.user_id, row);
-    if (row.channel !== "") this.byChannel.add(row.channel, row);
-    if (row.tool_name !== "") {
-      this.byTool.add(row.tool_name, row);
-      return;
-    }
+  private add(row: LevelRow): void {
+    if (row.level === "day") {
+      this.all.add(row);
+      this.byDay.add(row.day, row);
+    } else if (row.level === "model") this.addModel(row);
+    else if (row.level === "tool") this.byTool.add(row.name, row);
+    else if (row.level === "agent") this.byAgent.add(row.name, row);
+    else if (row.level === "user") this.byUser.add(row.name, row);
+    else this.byChannel.add(row.name, row);
+  }
+
+  private addModel(row: LevelRow): void {
     const key = modelKey(row);
     this.byModel.add(key, row);
     this.byProvider.add(row.provider, row);

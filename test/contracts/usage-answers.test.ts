@@ -41,6 +41,47 @@ async function twoSessions(slug: string): Promise<TenantScope> {
   return scope;
 }
 
+/** The first quarter with usage, repeated as `values` say: a row of SQL expressions over `q` and the number `n.value`. */
+async function multiply(
+  scope: TenantScope,
+  table: "usage_quarters" | "usage_sessions",
+  count: number,
+  values: Record<string, string>,
+): Promise<void> {
+  const columns = (
+    await scope.db.list<{ name: string }>(`SELECT name FROM pragma_table_info('${table}')`)
+  ).map(({ name }) => name);
+  const numbers = JSON.stringify(Array.from({ length: count }, (_, n) => n));
+  const sql = `INSERT OR IGNORE INTO ${table} (${columns.join(", ")})
+    SELECT ${columns.map((name) => values[name] ?? `q.${name}`).join(", ")} FROM ${table} q, json_each(?) n`;
+  await scope.db.write({ statements: [{ sql, params: [numbers] }] });
+}
+
+describe("answers about very much usage", () => {
+  it("tell a session whole or not at all", async () => {
+    const scope = world.newTenant("many-sessions");
+    await world.model(scope);
+    const session = "'agent:main:s' || (n.value % 900)";
+    await multiply(scope, "usage_quarters", 108_000, {
+      slot: "q.slot - 96 * ((n.value / 900) % 30)",
+      model: "'m' || (n.value / 27000)",
+      session_id: session,
+      session_key: session,
+    });
+    await multiply(scope, "usage_sessions", 900, { session_id: session, session_key: session });
+    const answer = await world.call(scope, "sessions.usage", { range: "30d", limit: 1000 });
+    const sessions = answer["sessions"] as { key: string; usage: { totalTokens: number } }[];
+    expect((answer["aggregates"] as { sessionCount: number }).sessionCount).toBe(901);
+    expect(sessions.length).toBeGreaterThan(400);
+    const all = new Set(
+      sessions.filter(({ key }) => key !== "agent:main:main").map((one) => one.usage.totalTokens),
+    );
+    // Each has the same 120 rows.
+    expect(all.size).toBe(1);
+    expect([...all][0]).toBe(120 * 140);
+  }, 60_000);
+});
+
 describe("usage.cost", () => {
   it("answers as the recorded gateway does, a zero entry for an empty day", async () => {
     const scope = world.newTenant("cost");
