@@ -5,6 +5,7 @@
  * Amounts of different currencies are never set against each other: tenants of the platform's currency come first, and
  * those who are still on a plan of another one after them, by themselves.
  */
+import { Calendar } from "../../billing/calendar.ts";
 import type { PriceBook } from "../../billing/prices.ts";
 import { marginPart } from "../../billing/pricing/price-trial.ts";
 import type { Clock } from "../../kernel/clock.ts";
@@ -20,7 +21,7 @@ export interface SpendingRow {
   plan: string;
   /** Of all its amounts. */
   currency: string;
-  /** This month (UTC) with the platform's keys, in micro-units. */
+  /** This month, in the tenant's time zone, with the platform's keys, in micro-units. */
   spentMicros: number;
   /** The plan's budget of a month; null is none. */
   limitMicros: number | null;
@@ -74,14 +75,16 @@ export async function platformCurrency(control: Database): Promise<string> {
 export async function listSpending(deps: SpendingListDeps, filter: SpendingFilter): Promise<SpendingRow[]> {
   const nowMs = deps.clock.nowMs();
   const today = dayOf(nowMs);
-  const [month, before] = [today.slice(0, 7), monthBefore(today)];
   const rows = await deps.control.list<Row>(
-    `WITH sums AS (
+    `WITH zones AS (
+        SELECT value ->> 0 AS zone, value ->> 1 AS month, value ->> 2 AS today, value ->> 3 AS before,
+          value ->> 4 AS as_far FROM json_each(?)),
+      sums AS (
         SELECT t.id, t.slug, t.display_name AS name,
-          coalesce(sum(iif(u.day >= ?, u.platform_cost_micros, 0)), 0) AS spent,
-          coalesce(sum(iif(u.day < ?, u.platform_cost_micros, 0)), 0) AS last
-        FROM tenants t LEFT JOIN usage_daily u ON u.tenant_id = t.id
-          AND ((u.day >= ? AND u.day <= ?) OR (u.day >= ? AND u.day <= ?))
+          coalesce(sum(iif(u.day >= z.month, u.platform_cost_micros, 0)), 0) AS spent,
+          coalesce(sum(iif(u.day < z.month, u.platform_cost_micros, 0)), 0) AS last
+        FROM tenants t JOIN zones z ON z.zone = t.time_zone LEFT JOIN usage_daily u ON u.tenant_id = t.id
+          AND (u.day BETWEEN z.month AND z.today OR u.day BETWEEN z.before AND z.as_far)
         GROUP BY t.id),
       pinned AS (
         SELECT s.*, (SELECT p.from_ms FROM tenant_plans p WHERE p.tenant_id = s.id AND p.from_ms <= ?
@@ -99,12 +102,24 @@ export async function listSpending(deps: SpendingListDeps, filter: SpendingFilte
       WHERE NOT ? OR (limitMicros IS NOT NULL AND spent >= limitMicros)
       ORDER BY currency <> ours, currency, ${ORDERS[filter.sort]} DESC, spent DESC, slug LIMIT ?`,
     [
-      ...[`${month}-01`, `${month}-01`, `${month}-01`, today],
-      ...[`${before}-01`, `${before}-${today.slice(8)}`, nowMs, today, today],
+      ...[await spansOfZones(deps.control, nowMs), nowMs, today, today],
       ...[filter.isOver ? 1 : 0, SPENDING_ROWS],
     ],
   );
   return rows.map((row) => toSpending(row, deps.prices.marginOf(row.id as TenantId, nowMs)));
+}
+
+/** This month and the same days of the last one in each zone that tenants have: days are kept as tenants count them. */
+async function spansOfZones(control: Database, nowMs: number): Promise<string> {
+  const zones = await control.list<{ zone: string }>(
+    "SELECT DISTINCT time_zone AS zone FROM tenants LIMIT 1000",
+  );
+  const spans = zones.map(({ zone }) => {
+    const today = new Calendar(zone).dayOf(nowMs);
+    const before = monthBefore(today);
+    return [zone, `${today.slice(0, 7)}-01`, today, `${before}-01`, `${before}-${today.slice(8)}`];
+  });
+  return JSON.stringify(spans);
 }
 
 /** The margin that holds on a day, as the price book finds it: the tenant's own, else everybody's. */
