@@ -12,6 +12,7 @@ import { makeMethods, makeRoutes } from "./app/surface.ts";
 import type { Auth } from "./auth/auth.ts";
 import type { FirstRun } from "./auth/bootstrap.ts";
 import type { TenantPlans } from "./billing/plans/tenant-plans.ts";
+import { keepGoneUsage } from "./billing/reconcile/gone-usage.ts";
 import type { LiveRuns } from "./chat/runs/live-runs.ts";
 import { findRun } from "./chat/runs/run.ts";
 import type { Config } from "./config/options.ts";
@@ -78,7 +79,7 @@ export async function makeApp(options: AppOptions): Promise<App> {
     priceStore: assistant.priceStore,
     spending: assistant.spending,
     onPlanSet: (scope) => assistant.alerts.note(scope),
-    settle: (scope) => settleTenant(ground, assistant, scope),
+    settle: (scope) => settleTenant(clock, ground, assistant, scope),
     foldControl: () => ground.databases.release(join(config.stateDir, "control.db")),
   });
   const invoicing = makeInvoicing(config, clock, log, ground, assistant);
@@ -179,10 +180,17 @@ async function listen(
   return gateway.listen(config.host, config.port);
 }
 
-/** Before a tenant goes: what is not yet billed is, what is not yet on record is. */
-async function settleTenant(ground: Ground, assistant: Assistant, scope: TenantScope): Promise<void> {
+/** Before a tenant goes: what is not yet billed is, what providers counted is kept, what is not yet on record is. */
+async function settleTenant(
+  clock: Clock,
+  ground: Ground,
+  assistant: Assistant,
+  scope: TenantScope,
+): Promise<void> {
   await assistant.rollup.pushDirty(scope);
   assistant.rollup.forget(scope.tenantId);
+  await keepGoneUsage(ground.control, scope, clock.nowMs());
+  assistant.leases.forget(scope.tenantId);
   await ground.audit.mover.drainTenant(scope.tenantId);
 }
 

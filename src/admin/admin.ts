@@ -10,6 +10,7 @@ import type { TenantPlans } from "../billing/plans/tenant-plans.ts";
 import type { PriceBook } from "../billing/prices.ts";
 import type { PriceStore } from "../billing/pricing/price-store.ts";
 import type { Clock } from "../kernel/clock.ts";
+import { AppError } from "../kernel/errors.ts";
 import type { TenantId } from "../kernel/ids.ts";
 import type { Log } from "../kernel/log.ts";
 import type { Route } from "../protocol/routes.ts";
@@ -19,10 +20,10 @@ import type { Tenant } from "../tenancy/tenant.ts";
 import type { Tenants } from "../tenancy/tenants.ts";
 import type { Vault } from "../tenancy/vault.ts";
 import { LifecycleSweep } from "./lifecycle-sweep.ts";
-import { makeOperatorPlanRoutes } from "./money/plan-routes.ts";
+import { makeOperatorPlanRoutes, putOnPlan } from "./money/plan-routes.ts";
 import { makeOperatorPriceRoutes } from "./money/price-routes.ts";
 import { makeTenantMoneyRoutes } from "./money/tenant-money-routes.ts";
-import { makeOperatorRoutes } from "./operator-routes.ts";
+import { makeOperatorRoutes, type OperatorRouteDeps } from "./operator-routes.ts";
 import { TenantPurge, type TenantPurgeDeps } from "./purge/tenant-purge.ts";
 import { TenantDirectory } from "./tenant-directory.ts";
 import { TenantGauge } from "./tenant-gauge.ts";
@@ -97,10 +98,7 @@ export function makeAdmin(options: AdminOptions): Admin {
       const invitation = { role: "owner", expiresInDays: INVITATION_DAYS, tie: { kind: "none" } } as const;
       return (await auth.people.invitations.create(tenant.id, invitation, by)).secret;
     },
-    async adoptPlan(id, plan, by) {
-      const isKnown = (await book.list()).some((known) => known.id === plan);
-      if (isKnown) await plans.pin(id, { plan, fromMs: 0 }, by.id);
-    },
+    ...planChoice(options, scopeOf),
     noticeNow: () => feed.refresh(0),
   });
   const routes = [
@@ -131,6 +129,24 @@ export function makeAdmin(options: AdminOptions): Admin {
       await sweep.close();
       await gauge.close();
     },
+  };
+}
+
+/** Plans as the forms of a tenant name them: by id, the newest version of each. */
+function planChoice(
+  { planBook: book, plans, clock, onPlanSet }: AdminOptions,
+  scopeOf: (id: TenantId) => Promise<TenantScope | undefined>,
+): Pick<OperatorRouteDeps, "checkPlan" | "adoptPlan"> {
+  return {
+    async checkPlan(wanted) {
+      const known = [...new Set((await book.list()).map(({ id }) => id))];
+      if (known.includes(wanted)) return void (await plans.choose(wanted));
+      const names = known.slice(0, 20).join(", ");
+      throw new AppError("invalid_request", `There is no such plan. Plans are: ${names}.`, {
+        details: { field: "plan", plans: known.slice(0, 100) },
+      });
+    },
+    adoptPlan: (id, plan, by) => putOnPlan({ plans, clock, scopeOf, onPlanSet }, id, { plan, fromMs: 0 }, by),
   };
 }
 

@@ -28,8 +28,10 @@ export interface OperatorRouteDeps {
   prepareTenant(tenant: Tenant): Promise<void>;
   /** Make an invitation for the first owner; the answer is its secret. */
   inviteOwner(tenant: Tenant, by: Actor): Promise<string>;
-  /** Put a tenant on the newest version of a plan now, if there is a plan of that name. */
-  adoptPlan(tenantId: TenantId, plan: string, by: Actor): Promise<void>;
+  /** Throws `invalid_request` that names the plans there are when it is none that tenants can be put on. */
+  checkPlan(plan: string): Promise<void>;
+  /** Put a tenant on the newest version of a plan now, on record. */
+  adoptPlan(tenantId: TenantId, plan: string, by: Actor): Promise<unknown>;
   /** Let open sockets notice what changed. */
   noticeNow(): Promise<void>;
 }
@@ -148,7 +150,8 @@ function createTenant(deps: OperatorRouteDeps): Route {
     async handler(call) {
       const { slug, name, timeZone, plan } = call.body;
       const by = actorOf(call);
-      const wanted = { slug, displayName: name, ...(timeZone && { timeZone }), ...(plan && { plan }) };
+      if (plan) await deps.checkPlan(plan);
+      const wanted = { slug, displayName: name, ...(timeZone && { timeZone }) };
       const tenant = await deps.tenants.create(wanted, by);
       await deps.prepareTenant(tenant);
       if (plan) await deps.adoptPlan(tenant.id, plan, by);
@@ -172,16 +175,17 @@ function changeTenant(deps: OperatorRouteDeps): Route {
       hosts: z.array(z.string().max(260)).max(20).optional(),
       timeZone: z.string().max(100).optional(),
     }),
-    doc: "Change a tenant. Slug and hosts decide where people are sent, so they need a fresh proof.",
+    doc: "Change a tenant. Slug and hosts decide where people are sent, so they need a fresh proof. A plan is the id of one there is.",
     async handler(call) {
       const id = idOf(call);
       const by = actorOf(call);
-      const { slug, name, ...rest } = call.body;
+      const { slug, name, plan, ...rest } = call.body;
       if (slug !== undefined || rest.hosts !== undefined) assertFresh(call, deps.clock.nowMs());
       const tenant = await deps.tenants.getById(id);
+      if (plan !== undefined) await deps.checkPlan(plan);
       if (slug !== undefined) await deps.tenants.rename(tenant.id, slug, by);
       await deps.tenants.change(tenant.id, { ...rest, displayName: name }, by);
-      if (rest.plan !== undefined) await deps.adoptPlan(tenant.id, rest.plan, by);
+      if (plan !== undefined) await deps.adoptPlan(tenant.id, plan, by);
       return answerDetail(deps, call, tenant);
     },
   });

@@ -136,19 +136,32 @@ export class AgentRuns {
     emit: RunInput["emit"],
   ): Promise<StepResult> {
     const { model, step, input } = course;
-    const call: StepInput = { model, request, step, purpose, clock: this.deps.clock, emit };
-    if (input.spend === undefined) return runModelStep(call);
+    const { clock, log } = this.deps;
+    const mostInputTokens = boundInputTokens(request);
+    const call: StepInput = { model, request, step, purpose, mostInputTokens, clock, emit };
     const { provider, id, cost, keyOwner } = model;
     const { maxOutputTokens } = request;
-    const inputTokens = boundInputTokens(request);
-    const ask = { step, purpose, provider, model: id, cost, keyOwner, inputTokens, maxOutputTokens };
+    const ask = { step, purpose, provider, model: id, cost, keyOwner, maxOutputTokens };
     try {
-      await input.spend.reserve(ask);
+      await input.spend?.reserve({ ...ask, inputTokens: mostInputTokens });
     } catch (thrown) {
       return refuseModelStep(call, thrown);
     }
     if (request.signal.aborted) return refuseModelStep(call, new AppError("aborted", "The run was stopped."));
-    return runModelStep(call);
+    const result = await runModelStep(call);
+    if (result.call?.doubted !== undefined) {
+      const { doubted, usage } = result.call;
+      const facts = {
+        tenantId: input.scope.tenantId,
+        runId: input.runId,
+        provider,
+        model: id,
+        doubted,
+        usage,
+      };
+      log.warn(facts, "a provider's count cannot be true");
+    }
+    return result;
   }
 
   private async carryOut(course: Course, result: Extract<StepResult, { kind: "answered" }>): Promise<void> {

@@ -13,12 +13,14 @@ import { Toolbox } from "../agents/tools/tool.ts";
 import { makeWebFetch } from "../agents/tools/web-fetch.ts";
 import { makeWorkspaceTools } from "../agents/tools/workspace-tools.ts";
 import { Workspaces } from "../agents/workspace.ts";
+import type { BudgetSource } from "../billing/ledger/budget.ts";
 import { Budgets } from "../billing/ledger/budgets.ts";
 import { Leases } from "../billing/ledger/leases.ts";
 import { Ledger } from "../billing/ledger/ledger.ts";
 import { Reservations } from "../billing/ledger/reservations.ts";
 import { PriceBook } from "../billing/prices.ts";
 import { PriceStore } from "../billing/pricing/price-store.ts";
+import { chooseTable } from "../billing/pricing/price-table.ts";
 import { UsageRollup } from "../billing/rollup.ts";
 import { UsageMeter } from "../billing/usage.ts";
 import { DefaultModels } from "../chat/model-defaults.ts";
@@ -56,7 +58,7 @@ export function makeAssistant(config: Config, clock: Clock, log: Log, ground: Gr
     makeShell(workspaces, shell),
   ]);
   const rollup = new UsageRollup({ control: ground.control, clock, log });
-  const prices = new PriceBook();
+  const prices = new PriceBook(chooseTable(config.pricesFile, ground.plans.currency, log));
   const priceStore = new PriceStore({ control: ground.control, book: prices, clock, log });
   const budgets = new Budgets(clock);
   const ledger = new Ledger(clock);
@@ -65,9 +67,8 @@ export function makeAssistant(config: Config, clock: Clock, log: Log, ground: Gr
   const leases = new Leases(clock, log);
   const reservations = new Reservations({
     priceOf: ({ tenantId }, call) => prices.priceOf({ ...call, tenantId }),
-    source: { monthlyLimitOf: async ({ id }) => (await ground.plans.of(id)).plan.terms.monthlyBudgetMicros },
-    leases,
-    clock,
+    ...{ source: planLimits(ground), leases, clock },
+    onRefused: (scope) => allowances.alerts.note(scope),
   });
   const prompts = new Prompts(workspaces, clock);
   const runs = new AgentRuns({
@@ -107,6 +108,14 @@ export function makeAssistant(config: Config, clock: Clock, log: Log, ground: Gr
     runs,
     defaults,
     announcer,
+  };
+}
+
+/** Limits of the month that the tenant's plan sets. */
+function planLimits({ plans }: Ground): BudgetSource {
+  return {
+    monthlyLimitOf: async ({ id }) => (await plans.of(id)).plan.terms.monthlyBudgetMicros,
+    backgroundLimitOf: async ({ id }) => (await plans.of(id)).plan.terms.backgroundBudgetMicros,
   };
 }
 

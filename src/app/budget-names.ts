@@ -2,6 +2,7 @@
 
 import type { Agents } from "../agents/agents.ts";
 import type { BudgetKey } from "../billing/ledger/budget.ts";
+import { toAppError } from "../kernel/errors.ts";
 import type { UserId } from "../kernel/ids.ts";
 import type { TenantScope } from "../tenancy/scoped.ts";
 import type { Ground } from "./ground.ts";
@@ -19,6 +20,10 @@ export function budgetNames({ auth }: Pick<Ground, "auth">, agents: Agents) {
       if (member !== undefined) return member.displayName;
     }
     // A token without a person acts as an identity of its own, which has the token's id.
-    return (await auth.tokens.list(scope.tenantId)).find((token) => token.id === scopeId)?.name;
+    const token = await auth.tokens.get(scope.tenantId, scopeId).catch((thrown: unknown) => {
+      if (toAppError(thrown).code === "not_found") return undefined;
+      throw thrown;
+    });
+    return token?.name;
   };
 }

@@ -1,5 +1,6 @@
 /** Floor 6: a message becomes a turn. Owns: its joining. Refuses to know: transports. */
 import { TurnGate } from "../chat/admission/turn-gate.ts";
+import type { VelocityLimits } from "../chat/admission/velocity.ts";
 import { History } from "../chat/history.ts";
 import { ChatInputs } from "../chat/inputs.ts";
 import { LiveRuns } from "../chat/runs/live-runs.ts";
@@ -31,8 +32,9 @@ export function makeChat(config: Config, clock: Clock, log: Log, ground: Ground,
   const mayGoOn = (principal: Principal) => authenticator.mayGoOn(principal);
   const { plans } = ground;
   const { spending, pace } = assistant;
-  const { turnsAtOnce, turnsPerSession } = config;
-  const gate = new TurnGate({ plans, spending, pace, hub, clock, log, turnsAtOnce, turnsPerSession });
+  const { turnsAtOnce } = config;
+  const velocity = velocityOf(config);
+  const gate = new TurnGate({ plans, spending, pace, hub, clock, log, turnsAtOnce, velocity });
   const send = new SendMessage({
     agents,
     sessions,
@@ -44,6 +46,7 @@ export function makeChat(config: Config, clock: Clock, log: Log, ground: Ground,
     clock,
     gate,
     mayGoOn,
+    limitedKeys: (scope, keyIds) => reservations.limitedKeys(scope, keyIds),
     takeRoom: (scope, sizeBytes, hasFiles) =>
       ground.storage.limits.hold(scope, sizeBytes, hasFiles ? "files" : "words"),
   });
@@ -58,4 +61,15 @@ export function makeChat(config: Config, clock: Clock, log: Log, ground: Ground,
     authenticator.workPrincipal(tenantId, userId, by);
   const recovery = new Recovery({ send, live, sessions, clock, log, principalOf });
   return { live, marks, send, inputs, history, recovery, defaultsOf, modelsOf };
+}
+
+function velocityOf(config: Config): VelocityLimits {
+  return {
+    sessionPerMinute: config.turnsPerSession,
+    sessionPerHour: config.turnsPerSessionHour,
+    sessionChain: config.turnsInSessionChain,
+    senderChain: config.turnsInSenderChain,
+    tenantPerMinute: config.turnsPerTenant,
+    tenantPerHour: config.turnsPerTenantHour,
+  };
 }

@@ -1,13 +1,15 @@
 /** What follows from usage: drill-down, statements, exports, payments. Owns: their joining. Refuses to know: transports. */
 import { makeDrillRoutes, type NameReader } from "../billing/drill/routes.ts";
 import { UsageExporter } from "../billing/export/exporter.ts";
+import { makeOperatorExportRoutes } from "../billing/export/operator-routes.ts";
 import { makeExportRoutes } from "../billing/export/routes.ts";
 import { UsageExports } from "../billing/export/usage-exports.ts";
-import { StripeMeterSink } from "../billing/export/usage-sink.stripe.ts";
-import type { UsageSink } from "../billing/export/usage-sink.ts";
+import { StripeMeter } from "../billing/export/usage-sink.stripe.ts";
+import type { PlatformExport } from "../billing/export/usage-sink.ts";
 import { WebhookSink, type WebhookTarget } from "../billing/export/usage-sink.webhook.ts";
 import { LedgerSealer } from "../billing/ledger/chain/sealer.ts";
 import { Ledger } from "../billing/ledger/ledger.ts";
+import { makeAdjustmentRoutes } from "../billing/payments/adjustment-routes.ts";
 import { Codes } from "../billing/payments/codes.ts";
 import { CreditExpiry } from "../billing/payments/credit-expiry.ts";
 import { AlipayPayments } from "../billing/payments/payment-provider.alipay.ts";
@@ -15,8 +17,7 @@ import { StripePayments } from "../billing/payments/payment-provider.stripe.ts";
 import type { PaymentProvider } from "../billing/payments/payment-provider.ts";
 import { Payments } from "../billing/payments/payments.ts";
 import { makePaymentRoutes } from "../billing/payments/routes.ts";
-import { OpenAiUsage } from "../billing/reconcile/provider-usage.openai.ts";
-import type { ProviderUsage } from "../billing/reconcile/provider-usage.ts";
+import { PlanBeginnings } from "../billing/plans/plan-beginnings.ts";
 import { Reconciler } from "../billing/reconcile/reconciler.ts";
 import { makeReconciliationRoutes } from "../billing/reconcile/routes.ts";
 import { StatementCloser } from "../billing/statements/closer.ts";
@@ -25,7 +26,6 @@ import { Statements } from "../billing/statements/statements.ts";
 import { StorageCharges } from "../billing/storage/storage-charges.ts";
 import type { Config } from "../config/options.ts";
 import type { Clock } from "../kernel/clock.ts";
-import type { Egress, EgressPolicy } from "../kernel/egress.ts";
 import { AppError } from "../kernel/errors.ts";
 import type { TenantId } from "../kernel/ids.ts";
 import type { Log } from "../kernel/log.ts";
@@ -34,30 +34,17 @@ import type { TenantScope } from "../tenancy/scoped.ts";
 import type { Assistant } from "./assistant.ts";
 import type { Ground } from "./ground.ts";
 import { makeCourier } from "./notices.ts";
+import { OUTBOUND, operatorFetch, ownUsageReader, usageEndpoints } from "./outbound.ts";
 
 /** The parts, put together. */
 export type Invoicing = ReturnType<typeof makeInvoicing>;
-
-/** Small requests whose answers hardly matter, and which follow nobody. */
-const OUTBOUND: EgressPolicy = {
-  ...{ allowPrivate: true, redirects: 0, maxBytes: 1024 * 1024 },
-  ...{ connectMs: 10_000, idleMs: 15_000, totalMs: 30_000 },
-};
 
 /** Drill-down, statements, exports, payments. */
 export function makeInvoicing(config: Config, clock: Clock, log: Log, ground: Ground, assistant: Assistant) {
   const { control } = ground;
   const currencyOf = async (scope: TenantScope) =>
     (await ground.plans.of(scope.tenantId)).plan.terms.currency;
-  // A deletion can be taken back: until the purge what was used is billed, and what was paid is credited.
-  const scopeOf = async (tenantId: TenantId) => {
-    const tenant = await ground.tenants.findById(tenantId);
-    return tenant === undefined ? undefined : ground.door.scope(tenant);
-  };
-  const stayingScopeOf = async (tenantId: TenantId) => {
-    const scope = await scopeOf(tenantId);
-    return scope?.tenant.status === "deleting" ? undefined : scope;
-  };
+  const { scopeOf, stayingScopeOf } = scopeReaders(ground);
   const onRecorded = (scope: TenantScope) => ground.audit.heads.note(scope);
   const shared = { control, clock, log, scopeOf, currencyOf, onRecorded };
   const statements = new Statements({
@@ -67,10 +54,8 @@ export function makeInvoicing(config: Config, clock: Clock, log: Log, ground: Gr
   });
   const exports = new UsageExports({ control, vault: ground.vault, clock, checkUrl: urlCheck(ground) });
   const sinkOf = (target: WebhookTarget) => new WebhookSink(target, ground.egress.fetchFor(OUTBOUND), clock);
-  const exporter = new UsageExporter({
-    ...{ ...shared, exports, platform: platformSink(config, clock, ground) },
-    sinkOf,
-  });
+  const platform = platformExport(config, clock, ground);
+  const exporter = new UsageExporter({ ...shared, exports, platform, sinkOf });
   const courier = makeCourier(ground, {
     ...{ clock, log, scopeOf: stayingScopeOf, sinkOf, operator: alertSink(config, clock, ground) },
     findTarget: (scope) => exports.findTarget(scope),
@@ -86,28 +71,22 @@ export function makeInvoicing(config: Config, clock: Clock, log: Log, ground: Gr
     ...makeDrillRoutes({ clock, names: nameReader(ground, assistant) }),
     ...makeStatementRoutes({ statements }),
     ...makeExportRoutes({ exports }),
+    ...makeOperatorExportRoutes({ control, clock, platform, cursors: exports.cursors, scopeOf }),
     ...makePaymentRoutes({
-      ...{
-        payments,
-        codes,
-        ledger,
-        expiry,
-        auditLog: ground.audit.log,
-        clock,
-        publicUrl,
-        scopeOf: stayingScopeOf,
-      },
-      onRecorded,
+      ...{ payments, codes, ledger, expiry, auditLog: ground.audit.log, clock, publicUrl },
+      ...{ scopeOf: stayingScopeOf, onRecorded },
     }),
+    ...makeAdjustmentRoutes({ ledger, expiry, auditLog: ground.audit.log, clock, scopeOf, onRecorded }),
   ];
+  const own = { scopeOf: stayingScopeOf, usageOf: ownUsageReader(ground, assistant) };
   const endpoints = usageEndpoints(config, ground.egress);
-  const reconciler = new Reconciler({ ...shared, providers: endpoints });
-  routes.push(
-    ...makeReconciliationRoutes({
-      ...{ control, reconciler, providers: Object.keys(endpoints), auditLog: ground.audit.log, clock },
-    }),
-  );
+  const reconciler = new Reconciler({ ...shared, providers: endpoints, own });
+  const compared = { control, reconciler, providers: Object.keys(endpoints) };
+  routes.push(...makeReconciliationRoutes({ ...compared, auditLog: ground.audit.log, clock }));
   const sealer = new LedgerSealer(shared);
+  const { plans } = ground;
+  const look = (scope: TenantScope) => assistant.alerts.look(scope);
+  const beginnings = new PlanBeginnings({ control, plans, clock, log, scopeOf: stayingScopeOf, look });
   const timed = [
     new StatementCloser({ ...shared, statements }),
     exporter,
@@ -116,6 +95,7 @@ export function makeInvoicing(config: Config, clock: Clock, log: Log, ground: Gr
     sealer,
     courier,
     charges,
+    beginnings,
   ];
   return {
     routes,
@@ -130,6 +110,19 @@ export function makeInvoicing(config: Config, clock: Clock, log: Log, ground: Gr
   };
 }
 
+/** A deletion can be taken back: until the purge what was used is billed, and what was paid is credited. */
+function scopeReaders({ tenants, door }: Ground) {
+  const scopeOf = async (tenantId: TenantId) => {
+    const tenant = await tenants.findById(tenantId);
+    return tenant === undefined ? undefined : door.scope(tenant);
+  };
+  const stayingScopeOf = async (tenantId: TenantId) => {
+    const scope = await scopeOf(tenantId);
+    return scope?.tenant.status === "deleting" ? undefined : scope;
+  };
+  return { scopeOf, stayingScopeOf };
+}
+
 /** SECURITY: usage says who did what; it goes over TLS unless the operator vouches for the host. */
 function urlCheck({ egress }: Ground): (url: string) => void {
   return (text) => {
@@ -140,32 +133,15 @@ function urlCheck({ egress }: Ground): (url: string) => void {
   };
 }
 
-/** Providers of the operator that tell what they counted. */
-export function usageEndpoints({ providers }: Config, egress: Egress): Record<string, ProviderUsage> {
-  return Object.fromEntries(
-    Object.entries(providers).flatMap(([id, { usage, apiKey }]) => {
-      if (usage === undefined) return [];
-      const key = usage.apiKey ?? apiKey;
-      const endpoint = { url: usage.url, apiKey: typeof key === "string" ? key : undefined };
-      return [[id, new OpenAiUsage(endpoint, operatorFetch({ egress }, usage.url))]];
-    }),
-  );
-}
-
-/** A `fetch` for an address that the operator wrote down. */
-function operatorFetch({ egress }: Pick<Ground, "egress">, address: string | undefined): typeof fetch {
-  const operatorHosts = address === undefined ? [] : [new URL(address).hostname];
-  return egress.fetchFor({ ...OUTBOUND, operatorHosts });
-}
-
-function platformSink({ usageExport }: Config, clock: Clock, ground: Ground): UsageSink | null {
+function platformExport({ usageExport }: Config, clock: Clock, ground: Ground): PlatformExport | null {
   if (usageExport === undefined) return null;
   if (usageExport.kind === "webhook") {
     const { url, secret } = usageExport;
-    return new WebhookSink({ url, secret: String(secret) }, operatorFetch(ground, url), clock);
+    const sink = new WebhookSink({ url, secret: String(secret) }, operatorFetch(ground, url), clock);
+    return { kind: "messages", sink };
   }
   const settings = { ...usageExport, apiKey: String(usageExport.apiKey) };
-  return new StripeMeterSink(settings, operatorFetch(ground, settings.apiBase));
+  return { kind: "charges", meter: new StripeMeter(settings, operatorFetch(ground, settings.apiBase)) };
 }
 
 /** Where the operator is told of warnings. */

@@ -11,6 +11,7 @@ import { makeLedgerMethods, makeLedgerRoutes } from "../billing/ledger/surface.t
 import { makeBillingMethods } from "../billing/methods.ts";
 import type { OverviewDeps } from "../billing/plans/overview.ts";
 import { makePlanMethods, makePlanRoutes } from "../billing/plans/surface.ts";
+import { noteUsageEndpoint } from "../billing/reconcile/usage-endpoints.ts";
 import { makeChatMethods } from "../chat/methods.ts";
 import { makeOpenAiRoutes } from "../chat/openai-routes.ts";
 import { makeRunMethods } from "../chat/run-methods.ts";
@@ -104,7 +105,11 @@ export function makeRoutes(
   return [
     ...ground.auth.routes,
     ...ground.audit.routes,
-    ...makeAgentRoutes({ models, own }),
+    ...makeAgentRoutes({
+      ...{ models, own },
+      noteUsage: ({ tenantId }, id, origin) =>
+        noteUsageEndpoint(ground.control, tenantId, id, origin, clock.nowMs()),
+    }),
     ...makePlanRoutes(overview),
     ...makeLedgerRoutes(assistant.money),
     ...makeOpenAiRoutes({ inputs: chat.inputs, send: chat.send, hub: ground.hub, clock, namesOf }),

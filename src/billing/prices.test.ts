@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import type { ModelUsage } from "../protocol/message.ts";
 import { isDay } from "./calendar.ts";
-import { costOf, PriceBook, SHIPPED_PRICES } from "./prices.ts";
+import { costOf, PriceBook } from "./prices.ts";
 import type { Price } from "./pricing/price.ts";
+import { SHIPPED_TABLE } from "./pricing/price-table.ts";
 
 const AT = Date.UTC(2026, 10, 22);
 
@@ -72,10 +73,11 @@ describe("the cost of an event", () => {
 });
 
 describe("where a price comes from", () => {
-  const book = new PriceBook([
+  const entries = [
     { provider: "acme", model: "m", from: "2026-01-01", input: 10, output: 20, source: "x" },
     { provider: "acme", model: "m", from: "2026-06-01", input: 5, output: 9, cacheRead: 1, source: "x" },
-  ]);
+  ];
+  const book = new PriceBook({ ...SHIPPED_TABLE, entries });
   const ask = (over: Partial<Parameters<PriceBook["priceOf"]>[0]>) =>
     book.priceOf({ provider: "acme", model: "m", atMs: AT, cost: undefined, keyOwner: "tenant", ...over });
 
@@ -83,6 +85,12 @@ describe("where a price comes from", () => {
     expect(ask({})).toEqual({ input: 5, output: 9, cacheRead: 1, cacheWrite: 5, origin: "book:2026-06-01" });
     expect(ask({ atMs: Date.UTC(2026, 4, 31) }).origin).toBe("book:2026-01-01");
     expect(ask({ atMs: Date.UTC(2025, 11, 31) }).origin).toBe("unknown");
+  });
+
+  it("names an operator's own table and its version in the origin", () => {
+    const own = new PriceBook({ currency: "CNY", version: "7b", isShipped: false, entries });
+    const call = { provider: "acme", model: "m", atMs: AT, cost: undefined, keyOwner: "tenant" } as const;
+    expect(own.priceOf(call)).toMatchObject({ input: 5, origin: "file:7b/2026-06-01" });
   });
 
   it("takes the model's own cost before the table, also when it is zero", () => {
@@ -110,8 +118,9 @@ describe("where a price comes from", () => {
   });
 
   it("ships rows that are dated, sourced and whole", () => {
-    expect(SHIPPED_PRICES.length).toBeGreaterThan(3);
-    for (const row of SHIPPED_PRICES) {
+    expect(SHIPPED_TABLE.entries.length).toBeGreaterThan(3);
+    expect(SHIPPED_TABLE).toMatchObject({ currency: "USD", version: expect.stringMatching(/^[\w.-]+$/) });
+    for (const row of SHIPPED_TABLE.entries) {
       expect(isDay(row.from)).toBe(true);
       expect(row.source).toMatch(/^https:\/\//);
       for (const micros of [row.input, row.output, row.cacheRead ?? 0])

@@ -1,5 +1,5 @@
 /**
- * What tokens cost. Owns: the dated price table, the order in which prices are looked for, rounding.
+ * What tokens cost. Owns: the order in which prices are looked for, rounding.
  * Refuses to know: who pays, where usage is kept.
  *
  * Money is an integer of micro-units (millionths) of the deployment's one currency. A price is an integer of
@@ -9,22 +9,9 @@
 
 import type { TenantId } from "../kernel/ids.ts";
 import type { ModelUsage } from "../protocol/message.ts";
-import priceTable from "./prices.json" with { type: "json" };
-import type { Price } from "./pricing/price.ts";
+import type { Price, ToolPrice } from "./pricing/price.ts";
 import { PriceRows, toPrice } from "./pricing/price-rows.ts";
-
-/** A row of the price table; a missing cache price means that cached tokens cost what fresh ones do. */
-export interface PriceEntry {
-  provider: string;
-  model: string;
-  /** First day (UTC, `YYYY-MM-DD`) on which it holds, until a later row of the same model. */
-  from: string;
-  input: number;
-  output: number;
-  cacheRead?: number;
-  cacheWrite?: number;
-  source: string;
-}
+import { HIGHEST_PRICE, type PriceEntry, type PriceTable, SHIPPED_TABLE } from "./pricing/price-table.ts";
 
 /** A model's own cost as OpenClaw's configuration has it: currency per million tokens. */
 export interface ConfiguredCost {
@@ -43,22 +30,20 @@ export interface Cost {
   total: number;
 }
 
-/** The rows that come with the product. */
-export const SHIPPED_PRICES: readonly PriceEntry[] = priceTable.prices;
-
-/** No model costs more than this per million tokens; keeps every product within exact integers. */
-const HIGHEST_PRICE = 100_000_000_000;
-
 const FREE: Price = { input: 0, output: 0, cacheRead: 0, cacheWrite: 0, origin: "free" };
 const UNKNOWN: Price = { ...FREE, origin: "unknown" };
 
 /** Looks prices up. */
 export class PriceBook {
+  /** What the book was made from. */
+  readonly table: PriceTable;
   private readonly byModel = new Map<string, PriceEntry[]>();
   private rows = new PriceRows();
 
-  constructor(entries: readonly PriceEntry[] = SHIPPED_PRICES) {
-    for (const entry of [...entries].sort((left, right) => (left.from < right.from ? 1 : -1))) {
+  /** @param table prices of models that hold where nobody set another */
+  constructor(table: PriceTable = SHIPPED_TABLE) {
+    this.table = table;
+    for (const entry of [...table.entries].sort((left, right) => (left.from < right.from ? 1 : -1))) {
       const key = keyOf(entry.provider, entry.model);
       this.byModel.set(key, [...(this.byModel.get(key) ?? []), entry]);
     }
@@ -67,7 +52,7 @@ export class PriceBook {
   /**
    * The price that held at `atMs`. For the platform's keys an operator's row first, the tenant's own before everybody's,
    * and its margin on top of whatever holds; then the model's own cost when it is set and sane, nothing for the demo
-   * model and for models used without a key, the newest shipped row that had begun; else zero, origin `unknown`.
+   * model and for models used without a key, the newest row of the table that had begun; else zero, origin `unknown`.
    */
   priceOf(model: {
     provider: string;
@@ -86,7 +71,7 @@ export class PriceBook {
   }
 
   /** What one call of a tool costs, in micro-units, and where that is from; nothing unless an operator set it. */
-  toolPriceOf(tenantId: TenantId, toolName: string, atMs: number): { micros: number; origin: string } {
+  toolPriceOf(tenantId: TenantId, toolName: string, atMs: number): ToolPrice {
     const day = dayOf(atMs);
     const row = this.rows.find("tool", { provider: "", name: toolName }, tenantId, day);
     if (row === undefined || row.input === 0) return { micros: 0, origin: "free" };
@@ -125,7 +110,9 @@ export class PriceBook {
     const entry = this.byModel.get(keyOf(model.provider, model.model))?.find((row) => row.from <= day);
     if (entry === undefined) return UNKNOWN;
     const { input, output, cacheRead = input, cacheWrite = input } = entry;
-    return { input, output, cacheRead, cacheWrite, origin: `book:${entry.from}` };
+    const { isShipped, version } = this.table;
+    const origin = isShipped ? `book:${entry.from}` : `file:${version}/${entry.from}`;
+    return { input, output, cacheRead, cacheWrite, origin };
   }
 }
 

@@ -13,6 +13,7 @@ import type { SqlValue, Statement } from "../storage/database.ts";
 import type { TenantScope } from "../tenancy/scoped.ts";
 import { Calendars } from "./calendar.ts";
 import { type ConfiguredCost, type Cost, costOf, type PriceBook, toCurrency } from "./prices.ts";
+import type { Price, ToolPrice } from "./pricing/price.ts";
 
 /** Whose credential the call was made with; only platform keys cost the platform money. */
 export type KeyOwner = "tenant" | "platform" | "none";
@@ -34,20 +35,24 @@ export interface ModelUsageInput {
   /** Currency per million tokens, from the model's configuration. */
   cost: ConfiguredCost | undefined;
   keyOwner: KeyOwner;
+  /** The price that held when the call began; that of `atMs` unless given. */
+  price?: Price | undefined;
   atMs: number;
   isError?: boolean | undefined;
   /** Messages of people that this call answers first; by default 1 for the first call of a run, 0 for the others. */
   userMessages?: number | undefined;
 }
 
-/** One finished call of a tool. */
+/** One call of a tool that has its result. */
 export interface ToolUsageInput {
   runId: RunId;
   step: number;
-  /** Position among the tool calls of the step. */
+  /** Unique among the tool calls of the step, from `FIRST_TOOL_ORDINAL` on; what was held back for it has the same. */
   ordinal: number;
   callId: string;
   toolName: string;
+  /** The price that was told when it began, or `UNCHARGED`. */
+  price: ToolPrice;
   isError: boolean;
   agentId: AgentId;
   sessionKey: SessionKey;
@@ -70,12 +75,12 @@ export interface UsageMeterDeps {
 
 const COLUMNS = `tenant_id, run_id, step, kind, ordinal, purpose, agent_id, session_key, session_id, user_id, channel,
   at_ms, day, provider, model, call_id, tool_name, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens,
-  assistant_messages, is_error, is_exact, is_cost_missing, input_cost_micros, output_cost_micros,
+  reasoning_tokens, assistant_messages, is_error, is_exact, is_cost_missing, input_cost_micros, output_cost_micros,
   cache_read_cost_micros, cache_write_cost_micros, cost_micros, price_origin, key_owner, user_messages`;
 
 // The last value: what the caller says, else 1 when no turn of this run was counted before, else 0.
 const INSERT = `INSERT INTO usage_events (${COLUMNS})
-  VALUES (${Array(32).fill("?").join(", ")}, coalesce(?, NOT EXISTS (
+  VALUES (${Array(33).fill("?").join(", ")}, coalesce(?, NOT EXISTS (
     SELECT 1 FROM usage_events WHERE run_id = ? AND purpose = 'turn')))
   ON CONFLICT (run_id, step, kind, ordinal) DO NOTHING`;
 
@@ -94,6 +99,17 @@ export class UsageMeter {
     this.deps = deps;
   }
 
+  /** The price of a call that begins now; a call ends on it, whatever prices are set meanwhile. */
+  priceNow(
+    scope: TenantScope,
+    call: Pick<ModelUsageInput, "provider" | "model" | "cost" | "keyOwner">,
+  ): Price {
+    const { provider, model, cost, keyOwner } = call;
+    const { tenantId } = scope;
+    const atMs = this.deps.clock.nowMs();
+    return this.deps.prices.priceOf({ provider, model, cost, keyOwner, atMs, tenantId });
+  }
+
   /**
    * Meter a model call. The statements go into the same batch as the message they belong to.
    * Absurd counts (negative, fractional, not a number, huge) are clamped, and the event is then not called exact.
@@ -104,12 +120,13 @@ export class UsageMeter {
   ): { statements: Statement[]; costMicros: number; wire: WireUsage } {
     const usage = this.soundUsage(scope, input);
     const atMs = this.soundTime(input.atMs);
-    const price = this.deps.prices.priceOf({ ...input, atMs, tenantId: scope.tenantId });
+    const price = input.price ?? this.deps.prices.priceOf({ ...input, atMs, tenantId: scope.tenantId });
     const cost = costOf(usage, price);
     const counts = [usage.inputTokens, usage.outputTokens, usage.cacheReadTokens, usage.cacheWriteTokens];
+    const thought = usage.reasoningTokens ?? 0;
     const params: SqlValue[] = [
       ...this.where(scope, { ...input, atMs }, "model", input.purpose === "turn" ? 0 : 1, input.purpose),
-      ...[name(input.provider), name(input.model), "", "", ...counts],
+      ...[name(input.provider), name(input.model), "", "", ...counts, thought],
       input.purpose === "turn" ? 1 : 0,
       ...[flag(input.isError === true), flag(usage.isExact), flag(price.origin === "unknown")],
       ...[cost.input, cost.output, cost.cacheRead, cost.cacheWrite, cost.total, price.origin, input.keyOwner],
@@ -124,13 +141,18 @@ export class UsageMeter {
     return { statements: [{ sql: INSERT, params }], costMicros: cost.total, wire: wireOf(usage, cost) };
   }
 
+  /** What a call of a tool that begins now costs; nothing is read for it. */
+  toolPrice(scope: TenantScope, toolName: string): ToolPrice {
+    return this.deps.prices.toolPriceOf(scope.tenantId, toolName, this.deps.clock.nowMs());
+  }
+
   /** Meter a tool call. The statements go into the same batch as the tool's result. */
   toolCall(scope: TenantScope, input: ToolUsageInput): { statements: Statement[] } {
     const atMs = this.soundTime(input.atMs);
-    const { micros, origin } = this.deps.prices.toolPriceOf(scope.tenantId, input.toolName, atMs);
+    const { micros, origin } = input.price;
     const params: SqlValue[] = [
       ...this.where(scope, { ...input, atMs }, "tool", input.ordinal, "tool"),
-      ...["", "", name(input.callId), name(input.toolName), 0, 0, 0, 0],
+      ...["", "", name(input.callId), name(input.toolName), 0, 0, 0, 0, 0],
       // A call's price stands with the input: the parts must add up to the whole, and a tool has no other part.
       ...[0, flag(input.isError), 1, 0, micros, 0, 0, 0, micros, origin, micros > 0 ? "platform" : "none"],
       ...[0, input.runId],
@@ -171,14 +193,17 @@ export class UsageMeter {
       outputTokens: tokens(usage.outputTokens),
       cacheReadTokens: tokens(usage.cacheReadTokens),
       cacheWriteTokens: tokens(usage.cacheWriteTokens),
-      ...(usage.reasoningTokens === undefined ? {} : { reasoningTokens: tokens(usage.reasoningTokens) }),
+      ...(usage.reasoningTokens === undefined
+        ? {}
+        : { reasoningTokens: Math.min(tokens(usage.reasoningTokens), tokens(usage.outputTokens)) }),
       isExact: usage.isExact === true,
     };
     const isAltered =
       sound.inputTokens !== usage.inputTokens ||
       sound.outputTokens !== usage.outputTokens ||
       sound.cacheReadTokens !== usage.cacheReadTokens ||
-      sound.cacheWriteTokens !== usage.cacheWriteTokens;
+      sound.cacheWriteTokens !== usage.cacheWriteTokens ||
+      sound.reasoningTokens !== usage.reasoningTokens;
     if (!isAltered) return sound;
     const { provider, model, runId } = input;
     this.deps.log.warn({ tenantId: scope.tenantId, provider, model, runId }, "absurd usage was clamped");

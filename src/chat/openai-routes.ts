@@ -4,6 +4,7 @@
  * `x-openclaw-session-key` names the conversation, else `user` does, else each request is its own.
  */
 import { z } from "zod";
+import { type RunUsage, readRunUsage } from "../billing/run-usage.ts";
 import type { EventHub } from "../events/hub.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { AppError } from "../kernel/errors.ts";
@@ -101,14 +102,16 @@ async function complete(deps: OpenAiDeps, call: TenantRouteCall<Completion>) {
     throw thrown;
   }
   const ended = deps.inputs.wait(call.tenant, runId, ANSWER_MS, call.signal);
+  const usage = () => readRunUsage(call.tenant, runId);
   const stop = () => void deps.send.abort(call.tenant, target.parsed.key, runId, "disconnect");
   call.signal.addEventListener("abort", stop, { once: true });
   if (body.stream === true) {
-    return { status: 200, stream: answer.stream(pieces, ended, body.stream_options?.include_usage === true) };
+    const wanted = body.stream_options?.include_usage === true ? usage : undefined;
+    return { status: 200, stream: answer.stream(pieces, ended, wanted) };
   }
   const result = await ended.finally(() => pieces.close());
   call.signal.removeEventListener("abort", stop);
-  return { status: 200, body: answer.whole(result, pieces.text) };
+  return { status: 200, body: answer.whole(result, pieces.text, await usage()) };
 }
 
 function methodCallOf(call: TenantRouteCall<Completion>) {
@@ -217,18 +220,18 @@ class Answer {
     this.created = created;
   }
 
-  whole(ended: EndedRun | undefined, text: string): Record<string, unknown> {
+  whole(ended: EndedRun | undefined, text: string, usage: RunUsage): Record<string, unknown> {
     const failure = failureOf(ended);
     if (failure !== undefined) throw failure;
     const content = ended?.result?.text ?? text;
     const choice = { index: 0, message: { role: "assistant", content }, finish_reason: finishOf(ended) };
-    return { ...this.head("chat.completion"), choices: [choice], usage: usageOf(ended) };
+    return { ...this.head("chat.completion"), choices: [choice], usage: wireUsage(usage) };
   }
 
   async *stream(
     pieces: Pieces,
     ended: Promise<EndedRun | undefined>,
-    wantsUsage: boolean,
+    usage: (() => Promise<RunUsage>) | undefined,
   ): AsyncGenerator<string> {
     // A run that is laid aside has no terminal event; whoever waits for its words must not wait for ever.
     ended.then(
@@ -246,8 +249,14 @@ class Answer {
         yield `data: ${JSON.stringify({ error: { code: failure.code, type: "server_error", message: failure.publicMessage } })}\n\n`;
       } else {
         yield this.chunk({}, finishOf(result));
-        if (wantsUsage)
-          yield `data: ${JSON.stringify({ ...this.head("chat.completion.chunk"), choices: [], usage: usageOf(result) })}\n\n`;
+        if (usage !== undefined) {
+          const body = {
+            ...this.head("chat.completion.chunk"),
+            choices: [],
+            usage: wireUsage(await usage()),
+          };
+          yield `data: ${JSON.stringify(body)}\n\n`;
+        }
       }
       yield "data: [DONE]\n\n";
     } finally {
@@ -281,8 +290,13 @@ function finishOf(ended: EndedRun | undefined): string {
   return ended?.result?.stopReason === "length" ? "length" : "stop";
 }
 
-function usageOf(ended: EndedRun | undefined): Record<string, number> {
-  const input = ended?.result?.usage.inputTokens ?? 0;
-  const output = ended?.result?.usage.outputTokens ?? 0;
-  return { prompt_tokens: input, completion_tokens: output, total_tokens: input + output };
+/** The whole run's usage: what is told is what is billed. */
+function wireUsage({ inputTokens, cachedTokens, outputTokens, reasoningTokens }: RunUsage) {
+  return {
+    prompt_tokens: inputTokens,
+    completion_tokens: outputTokens,
+    total_tokens: inputTokens + outputTokens,
+    prompt_tokens_details: { cached_tokens: cachedTokens },
+    completion_tokens_details: { reasoning_tokens: reasoningTokens },
+  };
 }

@@ -76,7 +76,25 @@ export class SendMessage {
     if ((await this.deps.agents.find(scope, parsed.agentId)) === undefined) {
       throw new AppError("invalid_request", `Agent "${parsed.agentId}" no longer exists in configuration`);
     }
-    await this.deps.gate.admit(scope, parsed.key, input.channel, input.message);
+    const turn = { key: parsed.key, sender: principal.credential.id };
+    const counted = await this.deps.gate.admit(scope, turn, input.channel, input.message);
+    try {
+      const outcome = await this.acceptWithRoom(input, hash);
+      if (outcome.isReplay) counted.takeBack();
+      return outcome;
+    } catch (thrown) {
+      counted.takeBack();
+      throw thrown;
+    }
+  }
+
+  /** Hold back room for words that are no input, e.g. put into a conversation by an admin; throws `plan_limit`. */
+  takeRoom(scope: TenantScope, sizeBytes: number): Promise<{ end(changedBytes: number): void }> {
+    return this.deps.takeRoom(scope, sizeBytes, false);
+  }
+
+  private async acceptWithRoom(input: SendInput, hash: string): Promise<SendOutcome> {
+    const { scope, parsed } = input;
     const place = await this.deps.takeRoom(scope, sizeOf(input), input.attachments.length > 0);
     try {
       await this.deps.marks.mark(scope.tenantId);
@@ -86,11 +104,6 @@ export class SendMessage {
     } finally {
       place.end(0);
     }
-  }
-
-  /** Hold back room for words that are no input, e.g. put into a conversation by an admin; throws `plan_limit`. */
-  takeRoom(scope: TenantScope, sizeBytes: number): Promise<{ end(changedBytes: number): void }> {
-    return this.deps.takeRoom(scope, sizeBytes, false);
   }
 
   private async accept(input: SendInput, lane: Lane, hash: string): Promise<SendOutcome> {

@@ -1,5 +1,5 @@
 /** Commands about money. Owns: `billing verify`. Refuses to know: how lines are made. */
-import { type LedgerVerdict, verifyLedger } from "../billing/ledger/verify.ts";
+import { type LedgerVerdict, type Stranded, verifyLedger } from "../billing/ledger/verify.ts";
 import { toAppError } from "../kernel/errors.ts";
 import { runInContext } from "../tenancy/context.ts";
 import type { Tenant } from "../tenancy/tenant.ts";
@@ -46,15 +46,20 @@ function look(state: State, tenant: Tenant): Promise<Finding> {
 
 function describe({ tenant, verdict, failure }: Finding): string {
   if (verdict === null) return `${tenant}: cannot be read: ${failure ?? ""}`;
-  const { problem, lines, spentMicros, reservedMicros, creditMicros } = verdict;
+  const { problem, lines, spentMicros, reservedMicros, creditMicros, stranded } = verdict;
   if (problem === null) {
     const sums = `spent ${spentMicros}, reserved ${reservedMicros}, credit ${creditMicros} micro-units`;
-    return `${tenant}: sound, ${lines} lines; ${sums}`;
+    return `${tenant}: sound, ${lines} lines; ${sums}${stranded === null ? "" : `\n${warning(tenant, stranded)}`}`;
   }
   if ("message" in problem)
     return `${tenant}: NOT SOUND (${problem.kind}) at line ${problem.line}: ${problem.message}`;
   const { kind, at, stored, recomputed } = problem;
   return `${tenant}: NOT SOUND (${kind}) at ${at}: stored ${stored}, recomputed ${recomputed}`;
+}
+
+function warning(tenant: string, { calls, amountMicros, at, leaseUntilMs }: Stranded): string {
+  const since = new Date(leaseUntilMs).toISOString();
+  return `${tenant}: WARNING: ${amountMicros} micro-units are held back for ${calls} calls that are over, the first ${at} since ${since}; start the gateway, which gives them back within minutes, or see its log`;
 }
 
 /** The commands, in the order of the help. */

@@ -1,5 +1,5 @@
 /** Commands about usage and what follows from it. Owns: `usage …`, `billing statement`, `billing reconcile`. Refuses to know: how it is counted. */
-import { usageEndpoints } from "../app/invoicing.ts";
+import { usageEndpoints } from "../app/outbound.ts";
 import { addDays, isDay } from "../billing/calendar.ts";
 import { rebuildUsage } from "../billing/drill/rebuild-usage.ts";
 import { PlanBook } from "../billing/plans/plan-book.ts";

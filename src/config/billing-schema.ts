@@ -22,10 +22,13 @@ export const usageExportSchema = z
       apiKey: SECRET,
       /** `event_name` of the meter. */
       meter: z.string().min(1).max(100),
-      /** Stripe's customer by tenant slug. */
+      /** Stripe's customer by tenant id, or by slug; null for a tenant that is not billed there. */
       customers: z.record(
         z.string().min(1).max(40),
-        z.string().regex(/^cus_\w+$/, "is no customer of Stripe"),
+        z
+          .string()
+          .regex(/^cus_\w+$/, "is no customer of Stripe")
+          .nullable(),
       ),
       apiBase: ADDRESS.optional(),
     }),

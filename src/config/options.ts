@@ -23,6 +23,9 @@ export interface Option<Schema extends z.ZodType = z.ZodType> {
   flag?: string;
 }
 
+/** Turns in a span that look like a loop. */
+const TURNS = z.int().min(0).max(10_000_000);
+
 const modelSchema = z.object({
   id: z.string().min(1).max(256),
   name: z.string().min(1).max(256).optional(),
@@ -183,11 +186,17 @@ export const OPTIONS = {
     schema: PLAN_ID.default("unlimited"),
     doc: "The plan of tenants that nobody put on one.",
   }),
+  pricesFile: option({
+    path: "billing.pricesFile",
+    schema: z.string().min(1).optional(),
+    env: "CREEL_PRICES_FILE",
+    doc: "A file of list prices of models in place of the shipped one, in its form (src/billing/prices.json): {currency, version, prices: [{provider, model, from, input, output, cacheRead, cacheWrite, source}]}, in millionths of the currency per million tokens, from a day (UTC) on. Its currency is that of `plans.default`; raise `version` with every change, each charge names it. Read at the start, from the folder that the gateway is started in unless the path is absolute.",
+  }),
   usageExport: option({
     path: "billing.export",
     schema: usageExportSchema,
     isSecret: true,
-    doc: "Where the usage of all tenants is sent: {kind: 'webhook', url, secret} as CloudEvents with Standard Webhooks signatures (`secret` is whsec_ and base64), or {kind: 'stripe', apiKey, meter, customers} as Stripe meter events; see docs/billing.md. Secrets are written like a model's `apiKey`. Tenants may set up webhooks of their own besides.",
+    doc: "Where the usage of all tenants is sent: {kind: 'webhook', url, secret} as CloudEvents with Standard Webhooks signatures (`secret` is whsec_ and base64), or {kind: 'stripe', apiKey, meter, customers} as Stripe meter events; `customers` names Stripe's customer by tenant id, or by the tenant's present slug, and null for tenants that are not billed there; see docs/billing.md. Secrets are written like a model's `apiKey`. Tenants may set up webhooks of their own besides.",
   }),
   alertHook: option({
     path: "billing.alertHook",
@@ -212,6 +221,16 @@ export const OPTIONS = {
     schema: z.int().min(0).max(10_000_000).default(1_200),
     doc: "Requests and handshakes of one address (IPv6: its /64) in a minute that are not, or not yet, somebody's; 0 for any number. Loopback is not counted, since a proxy there would make everybody one.",
   }),
+  tenantRequestsPerMinute: option({
+    path: "traffic.tenantRequestsPerMinute",
+    schema: z.int().min(0).max(100_000_000).default(60_000),
+    doc: "Calls of one tenant in a minute where its plan sets no `requestsPerMinute`: far more than people and their programs make, and far less than one process answers, so that a runaway script cannot take it from the others. Larger calls count one more for every 64 KiB. 0 for any number.",
+  }),
+  tenantTurnsPerMinute: option({
+    path: "traffic.tenantTurnsPerMinute",
+    schema: z.int().min(0).max(100_000_000).default(2_000),
+    doc: "Turns that one tenant may begin in a minute where its plan sets no `turnsPerMinute`; a hundred at once, the others at that pace. 0 for any number.",
+  }),
   turnsAtOnce: option({
     path: "turns.concurrent",
     schema: z.int().min(1).max(100_000).default(1_000),
@@ -219,8 +238,33 @@ export const OPTIONS = {
   }),
   turnsPerSession: option({
     path: "turns.sessionPerMinute",
-    schema: z.int().min(0).max(1_000_000).default(600),
-    doc: "Turns of one session in a minute that look like a loop: from there on the tenant starts no more until somebody lets it go on. 0 never stops anybody.",
+    schema: TURNS.default(120),
+    doc: "Turns of one session in a minute that look like a loop: from there on the tenant starts no more until somebody lets it go on; what was accepted waits. 0 never stops anybody; so with the settings below.",
+  }),
+  turnsPerSessionHour: option({
+    path: "turns.sessionPerHour",
+    schema: TURNS.default(1_000),
+    doc: "Turns of one session in an hour that look like a loop.",
+  }),
+  turnsInSessionChain: option({
+    path: "turns.sessionChain",
+    schema: TURNS.default(100),
+    doc: "Turns of one session that look like a loop when each is sent while the one before goes on or within two seconds of its end, whatever the model's pace: people stop to read.",
+  }),
+  turnsInSenderChain: option({
+    path: "turns.senderChain",
+    schema: TURNS.default(1_000),
+    doc: "Turns of one sender (a token, a device, a browser's session), in whatever sessions, that look like a loop when each is sent within two seconds of the end of the one before. Raise it for programs that ask one question after another for hours.",
+  }),
+  turnsPerTenant: option({
+    path: "turns.tenantPerMinute",
+    schema: TURNS.default(3_000),
+    doc: "Turns of one tenant in a minute that look like a loop.",
+  }),
+  turnsPerTenantHour: option({
+    path: "turns.tenantPerHour",
+    schema: TURNS.default(120_000),
+    doc: "Turns of one tenant in an hour that look like a loop.",
   }),
   logLevel: option({
     path: "logging.level",

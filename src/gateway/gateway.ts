@@ -15,7 +15,9 @@ import type { Route } from "../protocol/routes.ts";
 import type { TenantDoor, TenantScope } from "../tenancy/scoped.ts";
 import type { Tenants } from "../tenancy/tenants.ts";
 import { Dispatcher } from "./dispatch.ts";
+import { Bodies } from "./http/bodies.ts";
 import { Callers } from "./http/credentials.ts";
+import { Entrance } from "./http/entrance.ts";
 import { makeHealthRoutes } from "./http/health-routes.ts";
 import { OpenCalls } from "./http/open-calls.ts";
 import { makeRpcRoutes } from "./http/rpc-routes.ts";
@@ -96,10 +98,15 @@ export class Gateway {
     const shared = { authenticator: auth.connect, dispatcher, registry, rooms: this.rooms, door, clock, log };
     const { epochs } = auth;
     this.traffic = new Traffic({
-      counter: new MemoryCounter(),
+      counter: new MemoryCounter("let-in"),
+      strangers: new MemoryCounter("share"),
       clock,
       terms: options.terms,
       strangersPerMinute: options.config.strangersPerMinute,
+      ceilings: {
+        requestsPerMinute: options.config.tenantRequestsPerMinute,
+        turnsPerMinute: options.config.tenantTurnsPerMinute,
+      },
     });
     const { traffic } = this;
     const facts = { traffic, meters: this.meters, version, startedAtMs: clock.nowMs(), isLive, epochs };
@@ -108,13 +115,15 @@ export class Gateway {
       { ...shared, ...facts, nextRequestId: () => `r${(++this.lastRequest).toString(36)}` },
       ingress,
     );
-    const callers = new Callers(auth.authenticator);
-    this.http = new HttpServer({
-      ...{ ingress, callers, door, log, acts, denials, noteLook, epochs, calls: this.calls, traffic },
+    const entrance = new Entrance({
+      ...{ door, denials, epochs, traffic, clock, metricsToken: options.metricsToken },
+      callers: new Callers(auth.authenticator),
       costOf: (route, name) => costOf(route, registry.find(name ?? "")),
+    });
+    this.http = new HttpServer({
+      ...{ ingress, entrance, bodies: new Bodies(traffic), door, clock, log, acts, denials, noteLook },
+      calls: this.calls,
       onRefused: (code) => this.meters.refused(code),
-      metricsToken: options.metricsToken,
-      nowMs: () => options.clock.nowMs(),
     });
     this.routes = [
       ...makeHealthRoutes({

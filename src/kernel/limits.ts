@@ -28,10 +28,29 @@ export const LIMITS = {
   pingMs: 25_000,
   /** Nesting of any JSON a stranger sends: deeper input makes JSON.stringify overflow (SECURITY.md LAB 15). */
   jsonDepth: 64,
+  /** Values in it: about 15 ms of parsing at worst. Large messages are large texts, and those are few values. */
+  jsonValues: 100_000,
+  /** The same before it is known who sends it; sign-ins, handshakes and reports of payments have tens. */
+  jsonValuesOfStrangers: 10_000,
+  /** Characters of it outside of texts, and escapes in them where it is longer than that: both cost time as well. */
+  jsonLooseChars: 4 * MIB,
+  jsonEscapes: 500_000,
   /** Fragments of one WebSocket message. */
   frameFragments: 64,
-  /** HTTP body, all routes but those that say otherwise. */
+  /** HTTP body, all routes but those that say otherwise, and those anybody may call: forms, sign-ins, reports of payments. */
   bodyBytes: 2 * MIB,
+  strangerBodyBytes: 256 * KIB,
+  /** Bytes that a call may bring as one call; each further so many count as one more, and what is larger takes turns. */
+  callBytes: 64 * KIB,
+  /** Frames above that are counted before they are parsed; parsing less costs no more than counting. */
+  parsedFirstBytes: 8 * KIB,
+  /** Large HTTP bodies of one tenant that are read at once, and of one address; more wait unread. */
+  bodiesBytes: 16 * MIB,
+  strangerBodiesBytes: 1 * MIB,
+  /** Time in which a refusal is read, before a line is cut that brings a body nobody reads. */
+  lingerMs: 1_000,
+  /** Calls of one signed-in person outside of tenants, in a minute. */
+  personCallsPerMinute: 3_000,
   /** Requests being handled at once on one connection; more wait in the socket. */
   requestsInFlightPerConnection: 64,
   /** Session subscriptions of one connection. */

@@ -3,7 +3,7 @@
  * Refuses to know: sockets, methods' meaning. Source: PROTOCOL.md 2-4, recorded on the wire.
  */
 import { AppError, type ErrorCode, toAppError } from "../kernel/errors.ts";
-import { parseUntrusted } from "../kernel/json.ts";
+import { type JsonBounds, parseUntrusted } from "../kernel/json.ts";
 
 /** The protocol version served; probes may speak 3. */
 export const PROTOCOL_VERSION = 4;
@@ -36,11 +36,19 @@ export type ReadFrame =
 /** Longest request id that is taken; it is echoed. */
 const ID_CHARS = 256;
 
-/** Read one text frame; throws `invalid_request` when it nests too deep or holds prototype keys. */
-export function readFrame(text: string): ReadFrame {
+/** Bytes of a frame in which its id is looked for without parsing it; clients write it first. */
+const HEAD_BYTES = 2_048;
+/** A member at the beginning of a frame whose value is a text. */
+const HEAD_MEMBER = /[\s{,]*"(type|id|method)"\s*:\s*("(?:[^"\\]|\\.)*")/y;
+
+/**
+ * Read one text frame; throws `invalid_request` when it nests too deep or holds prototype keys, `too_large` when it holds
+ * too much.
+ */
+export function readFrame(text: string, bounds: Partial<JsonBounds> = {}): ReadFrame {
   let value: unknown;
   try {
-    value = parseUntrusted(text);
+    value = parseUntrusted(text, bounds);
   } catch (thrown) {
     if (thrown instanceof AppError && thrown.cause instanceof SyntaxError) return { kind: "not-json" };
     throw thrown;
@@ -57,6 +65,26 @@ export function readFrame(text: string): ReadFrame {
     return malformed(id, "at /method: must be a short string");
   }
   return { kind: "request", frame: { id, method, params } };
+}
+
+/** Id of a frame that is refused unread, or `invalid`, as for every frame without one. */
+export function peekId(bytes: Buffer): string {
+  const head = bytes.toString("utf8", 0, HEAD_BYTES);
+  HEAD_MEMBER.lastIndex = 0;
+  for (let found = HEAD_MEMBER.exec(head); found !== null; found = HEAD_MEMBER.exec(head)) {
+    if (found[1] !== "id") continue;
+    const id = readText(found[2] ?? "");
+    return id.length > 0 && id.length <= ID_CHARS ? id : "invalid";
+  }
+  return "invalid";
+}
+
+function readText(json: string): string {
+  try {
+    return String(JSON.parse(json));
+  } catch {
+    return "";
+  }
 }
 
 function malformed(id: string, problem: string): ReadFrame {

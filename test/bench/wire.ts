@@ -95,6 +95,11 @@ export class Wire {
     this.socket.send(JSON.stringify({ type: "req", id: "thrown", method, params }));
   }
 
+  /** Send a frame as it is, unless the last ones still wait to be taken. */
+  throwText(frame: string): void {
+    if (this.socket.bufferedAmount < frame.length) this.socket.send(frame);
+  }
+
   /** Leave whatever comes on the line. */
   stopReading(): void {
     this.socket.pause();

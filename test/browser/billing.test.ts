@@ -1,6 +1,8 @@
 /** Money in the Control UI: budgets are set by hand, and a figure is followed down to the lines that it is made of. */
+import SqliteDatabase from "better-sqlite3";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { PriceBook } from "#src/billing/prices.ts";
+import { lastNight } from "#src/billing/reconcile/reconciler.ts";
 import { UsageMeter } from "#src/billing/usage.ts";
 import { systemClock } from "#src/kernel/clock.ts";
 import { makeLog } from "#src/kernel/log.ts";
@@ -30,6 +32,17 @@ async function fill(world: BrowserWorld): Promise<void> {
     return meter.modelCall(scope, modelInput(systemClock.nowMs(), model)).statements;
   });
   await scope.db.write({ statements });
+}
+
+/** A night whose comparison found something, as if it had been. */
+async function plantNight(world: BrowserWorld): Promise<void> {
+  const { id } = await world.app.tenant("home");
+  const control = new SqliteDatabase(`${world.app.stateDir}/control.db`);
+  const finding = { kind: "retried_calls", model: "deep", calls: 3, inputTokens: 360, cachedTokens: 0 };
+  control
+    .prepare("INSERT INTO reconciliations VALUES ('harbour', ?, ?, 1, 0, ?)")
+    .run(id, lastNight(systemClock.nowMs()), JSON.stringify([{ ...finding, outputTokens: 60 }]));
+  control.close();
 }
 
 const microsOf = (text: string): number => Math.round(Number(text.replace(/[^\d.]/g, "")) * 1e6);
@@ -189,6 +202,35 @@ describe.skipIf(findChromium() === undefined)("billing (needs a Chromium)", () =
     await page.getByRole("button", { name: /^Remove the budget of/ }).click();
     await dialog.getByRole("button", { name: "Remove" }).click();
     await page.getByText("No budgets yet").waitFor();
+    await context.close();
+  });
+
+  it("compares a provider of the organization's own, once it has a usage address", async () => {
+    const context = await world.signIn();
+    const page = await context.newPage();
+    await page.goto(`${world.app.url}/t/home/settings/providers`);
+    await page.getByRole("button", { name: "Add provider" }).click();
+    const dialog = page.getByRole("dialog");
+    const fill = (label: string, text: string) => dialog.getByLabel(label, { exact: true }).fill(text);
+    await fill("Id", "harbour");
+    await fill("Server address", "https://harbour.example/v1");
+    await fill("Model id", "deep");
+    await dialog.getByText("Compare usage (optional)").click();
+    await fill("Usage address", "https://elsewhere.example/usage");
+    expect(await accessFaults(page)).toEqual([]);
+    await dialog.getByRole("button", { name: "Save" }).click();
+    await dialog.getByText(/Usage is read from the host/).waitFor();
+    await fill("Usage address", "https://harbour.example/usage");
+    await dialog.getByRole("button", { name: "Save" }).click();
+    await page.getByText("https://harbour.example/v1").waitFor();
+    await page.goto(`${world.app.url}/t/home/billing/statements`);
+    await page.getByText("The first comparison follows within a day.").waitFor();
+    await plantNight(world);
+    await page.reload();
+    const line = page.getByRole("listitem").filter({ hasText: "Look at this" });
+    await line.getByText("Calls made again").waitFor();
+    expect(await line.innerText()).toContain("+3");
+    expect(await accessFaults(page)).toEqual([]);
     await context.close();
   });
 });

@@ -123,6 +123,26 @@ describe.skipIf(findChromium() === undefined)("the operators' surface (needs a C
       headers: { authorization: `Bearer ${await world.app.token("home")}` },
     });
     expect(((await told.json()) as { budget: object }).budget).toMatchObject({ creditMicros: 12_345_678 });
+
+    // What was given wrongly is taken back, of the line it came by.
+    await page.getByRole("button", { name: "Correct credit" }).click();
+    await dialog.getByLabel("What it takes back").selectOption({ index: 1 });
+    expect(await dialog.getByLabel("Amount (USD)").inputValue()).toBe("12.345678");
+    await dialog.getByLabel("Amount (USD)").fill("12.345679");
+    await dialog.getByLabel("Reason").fill("Meant for another");
+    const take = dialog.getByRole("button", { name: "Take credit back" });
+    expect(await take.isDisabled()).toBe(true);
+    // Of nothing in particular, more than there is leaves credit below zero, and is asked about.
+    await dialog.getByLabel("What it takes back").selectOption({ label: "Nothing in particular" });
+    await dialog.getByLabel("Amount (USD)").fill("13.345678");
+    expect(await take.isDisabled()).toBe(true);
+    await dialog.getByLabel("Let credit go to -$1.000000").check();
+    expect(await accessFaults(page)).toEqual([]);
+    await save("Take credit back");
+    await page.getByText("-$1.00", { exact: true }).waitFor();
+    await page.getByText("corrected credit").waitFor();
+    await page.goto(`${world.app.url}/t/home/billing`);
+    await page.getByText(/Credit is at -\$1\.00/).waitFor();
     await context.close();
   });
 

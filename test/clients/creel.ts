@@ -95,10 +95,15 @@ export async function startCreel(options: CreelOptions): Promise<Creel> {
   return creel;
 }
 
+const NO_LOOPS = {
+  ...{ sessionPerMinute: 0, sessionPerHour: 0, sessionChain: 0 },
+  ...{ senderChain: 0, tenantPerMinute: 0, tenantPerHour: 0 },
+};
+
 function creelConfig(options: CreelOptions): Record<string, unknown> {
   const egress = { allowPrivate: ["127.0.0.1"] };
   // A benchmark begins more turns in a session than people ever do.
-  return { ...modelConfig(options.modelBaseUrl), egress, turns: { sessionPerMinute: 0 }, ...options.config };
+  return { ...modelConfig(options.modelBaseUrl), egress, turns: NO_LOOPS, ...options.config };
 }
 
 function targetFor(port: number, slug: string, token: string): Target {

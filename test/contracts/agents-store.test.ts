@@ -43,7 +43,7 @@ async function http(
   body: unknown,
   tenant = scope,
 ): Promise<RouteAnswer> {
-  const routes = makeAgentRoutes({ models: world.models, own: world.own });
+  const routes = makeAgentRoutes({ models: world.models, own: world.own, noteUsage: async () => undefined });
   const route = routes.find((each) => each.method === method && each.path === path);
   if (route === undefined) throw new Error(`no route ${method} ${path}`);
   const checked = route.body === null ? null : route.body.parse(body);

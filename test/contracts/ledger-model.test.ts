@@ -7,12 +7,15 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import SqliteDatabase from "better-sqlite3";
 import { expect, it } from "vitest";
+import { Adjustments } from "#src/billing/ledger/adjustments.ts";
 import { Budgets } from "#src/billing/ledger/budgets.ts";
 import { Ledger } from "#src/billing/ledger/ledger.ts";
 import {
+  FIRST_TOOL_ORDINAL,
   releaseCall,
   releaseLapsed,
   releaseRun,
+  releaseTool,
   reserveStatements,
 } from "#src/billing/ledger/reserve-sql.ts";
 import { verifyLedger } from "#src/billing/ledger/verify.ts";
@@ -26,7 +29,7 @@ import { readMigrations } from "#src/storage/migrate.ts";
 import { type JobReply, WriterFile } from "#src/storage/sqlite-writer-file.ts";
 import type { TenantScope } from "#src/tenancy/scoped.ts";
 import { type ModelCallOp, type Op, ReferenceLedger } from "../support/reference-ledger.ts";
-import { modelInput } from "../support/usage-world.ts";
+import { modelInput, toolInput } from "../support/usage-world.ts";
 
 const OPS = Number(process.env["CREEL_LEDGER_OPS"] ?? 10_000);
 const SEED = Number(process.env["CREEL_LEDGER_SEED"] ?? 20261123);
@@ -144,7 +147,6 @@ class RandomWorld {
         this.model.counted(String(scope), String(id), String(period)),
       );
     }
-    expect(this.model.creditMicros).toBeGreaterThanOrEqual(0);
   }
 
   private die(): void {
@@ -165,12 +167,18 @@ class RandomWorld {
     if (dice < 0.45 || this.calls.length === 0) return this.newCall();
     const call = this.calls[Math.floor(this.random() ** 0.3 * this.calls.length)] ?? this.calls[0]!;
     if (dice < 0.75) return this.use(call);
-    if (dice < 0.83) return { kind: "release", runId: call.runId, step: call.step, nowMs: this.nowMs };
+    if (dice < 0.83) {
+      const ordinal = isTool(call) ? call.ordinal : undefined;
+      return { kind: "release", runId: call.runId, step: call.step, ordinal, nowMs: this.nowMs };
+    }
     if (dice < 0.87) return { kind: "end", runId: call.runId, nowMs: this.nowMs };
     if (dice < 0.89) return { kind: "lapse", nowMs: this.nowMs };
     if (dice < 0.93)
       return { kind: "credit", sourceId: `p${this.serial++ % 4_000}`, micros: GRAIN * this.upTo(60) };
-    if (dice < 0.95) return { kind: "expire", sourceId: `e${this.serial++}`, micros: GRAIN * this.upTo(60) };
+    if (dice < 0.95) {
+      const mayOwe = this.random() < 0.3;
+      return { kind: "debit", sourceId: `d${this.serial++}`, micros: GRAIN * this.upTo(60), mayOwe };
+    }
     return this.newBudget();
   }
 
@@ -181,7 +189,7 @@ class RandomWorld {
     const firstStep = again !== undefined && this.random() < 0.5 ? 1_000 : 0;
     const call: ModelCallOp = {
       kind: "reserve",
-      ...{ runId, step: firstStep + 1 + this.upTo(3), firstStep, ordinal: this.random() < 0.1 ? 1 : 0 },
+      ...{ runId, step: firstStep + 1 + this.upTo(3), firstStep, ordinal: this.newOrdinal() },
       ...{ amountMicros: GRAIN * this.upTo(12), month: this.month() },
       ...{
         userId: `u${this.upTo(5)}`,
@@ -195,14 +203,21 @@ class RandomWorld {
     return call;
   }
 
+  private newOrdinal(): number {
+    const dice = this.random();
+    if (dice < 0.1) return 1;
+    return dice < 0.35 ? FIRST_TOOL_ORDINAL + Math.floor(this.random() * 3) : 0;
+  }
+
   private use(call: ModelCallOp): Op {
     const { runId, step, ordinal, userId, agentId } = call;
-    const isOwnKey = this.random() < 0.05;
-    // Now and then a provider counts more than it could.
+    const isOwnKey = this.random() < 0.05 && !isTool(call);
+    // Now and then a provider counts more than it could. What a tool costs is known before; one without cost is released.
+    const least = isTool(call) ? 1 : 0;
     const micros =
       this.random() < 0.05
         ? GRAIN * this.upTo(1_000)
-        : GRAIN * Math.floor(this.random() * (call.amountMicros / GRAIN + 1));
+        : GRAIN * Math.max(least, Math.floor(this.random() * (call.amountMicros / GRAIN + 1)));
     return {
       kind: "use",
       runId,
@@ -236,12 +251,18 @@ class RandomWorld {
         const names = {
           provider: "mock",
           model: "mock-1",
+          toolName: isTool(op) ? "search" : "",
           priceOrigin: "config",
           planLimitMicros: PLAN_LIMIT,
         };
         return { statements: reserveStatements({ ...op, ...names }, op.firstStep) };
       }
       case "use": {
+        if (isTool(op)) {
+          const price = { micros: op.micros, origin: "row:1" };
+          const input = toolInput(op.atMs, { ...op, price, callId: String(op.ordinal) } as never);
+          return { statements: this.meter.toolCall(this.scope(), input).statements };
+        }
         const usage = {
           inputTokens: op.micros,
           outputTokens: 0,
@@ -256,7 +277,8 @@ class RandomWorld {
         return { statements: this.meter.modelCall(this.scope(), input).statements };
       }
       case "release":
-        return { statements: [releaseCall(op.runId, op.step, op.nowMs)] };
+        if (op.ordinal === undefined) return { statements: [releaseCall(op.runId, op.step, op.nowMs)] };
+        return { statements: [releaseTool(op.runId, op.step, op.ordinal, op.nowMs)] };
       case "end":
         return { statements: [releaseRun(op.runId, op.nowMs)] };
       case "lapse":
@@ -265,13 +287,26 @@ class RandomWorld {
         const entry = { source: "stripe", sourceId: op.sourceId, amountMicros: op.micros, atMs: this.nowMs };
         return { statements: [this.ledger.topUpStatement(this.scope(), entry)] };
       }
-      case "expire": {
-        const entry = { source: "expiry", sourceId: op.sourceId, amountMicros: op.micros, atMs: this.nowMs };
-        return { statements: [this.ledger.expireStatement(this.scope(), entry)] };
-      }
+      case "debit":
+        return this.batchOfDebit(op);
       case "budget":
         return this.capture(op);
     }
+  }
+
+  private async batchOfDebit({
+    sourceId: id,
+    micros,
+    mayOwe,
+  }: Extract<Op, { kind: "debit" }>): Promise<Batch> {
+    let caught: Batch = { statements: [] };
+    const write = async (batch: Batch) => {
+      caught = batch;
+      return { committed: true, results: [] };
+    };
+    const scope = { ...this.scope(), db: { write } } as never;
+    await new Adjustments(this.ledger).book(scope, { id, amountMicros: -micros, mayOwe });
+    return caught;
   }
 
   /** The batch that the store would have been given, as of the moment of the operation. */
@@ -299,6 +334,10 @@ class RandomWorld {
   private upTo(most: number): number {
     return 1 + Math.floor(this.random() * most);
   }
+}
+
+function isTool({ ordinal }: { ordinal: number }): boolean {
+  return ordinal >= FIRST_TOOL_ORDINAL;
 }
 
 /** Small and repeatable (mulberry32). */

@@ -1,6 +1,7 @@
 /** The ledger of a tenant: lines that cannot change, budgets that cannot be overspent, and what checks both. */
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { Adjustments } from "#src/billing/ledger/adjustments.ts";
 import { Leases } from "#src/billing/ledger/leases.ts";
 import type { SumProblem } from "#src/billing/ledger/verify.ts";
 import { systemClock } from "#src/kernel/clock.ts";
@@ -287,18 +288,29 @@ describe("the plan's limit and credit", () => {
     await sound();
   });
 
-  inTenant("never let credit go below zero, whatever expires meanwhile", async () => {
+  inTenant("of which nothing is used after its end, also before that is booked", async () => {
     world.planLimitMicros = 0;
-    await world.ledger.grant(scope, { source: "operator", sourceId: "g1", amountMicros: 500 });
+    const expiresAtMs = world.nowMs + 1_000;
+    const grant = { source: "operator", sourceId: "g1", amountMicros: 500, details: { expiresAtMs } };
+    await world.ledger.grant(scope, grant);
     await world.reserve(scope, "r1");
-    expect(await world.ledger.expire(scope, { source: "expiry", sourceId: "g1", amountMicros: 500 })).toBe(
-      true,
-    );
-    expect(await world.ledger.balance(scope, "credit")).toBe(0);
-    expect(await world.ledger.expire(scope, { source: "expiry", sourceId: "g1", amountMicros: 500 })).toBe(
-      false,
-    );
+    world.setNow(expiresAtMs);
     expect((await refusal(world.reserve(scope, "r2")))?.code).toBe("budget_exhausted");
+    expect(await world.ledger.expire(scope, 10)).toBe(1);
+    expect(await world.ledger.balance(scope, "credit")).toBe(0);
+    expect(await world.ledger.expire(scope, 10)).toBe(0);
+    // The call that began in time may use it; what it gives back has ended too.
+    await world.settle(scope, "r1", 60, 20);
+    expect(await world.ledger.balance(scope, "credit")).toBe(100);
+    expect((await refusal(world.reserve(scope, "r3", { inputTokens: 1, maxOutputTokens: 1 })))?.code).toBe(
+      "budget_exhausted",
+    );
+    expect(await world.ledger.expire(scope, 10)).toBe(1);
+    expect(await world.ledger.balance(scope, "credit")).toBe(0);
+    expect((await world.lines(scope)).filter((line) => line.startsWith("expire"))).toEqual([
+      "expire credit>expired 300",
+      "expire credit>expired 100",
+    ]);
     await sound();
   });
 
@@ -313,7 +325,7 @@ describe("the plan's limit and credit", () => {
         (await refusal(world.ledger.topUp(scope, { ...payment, sourceId: "x", amountMicros })))?.code,
       ).toBe("invalid_request");
     expect(await world.ledger.balance(scope, "credit")).toBe(100);
-    await world.ledger.adjust(scope, { source: "operator", sourceId: "a1", amountMicros: -30 });
+    await new Adjustments(world.ledger).book(scope, { id: "a1", amountMicros: -30 });
     expect(await world.lines(scope)).toEqual(["top_up payments>credit 100", "adjust credit>adjustment 30"]);
     await sound();
   });

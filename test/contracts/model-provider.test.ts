@@ -314,6 +314,47 @@ describe("a server of the wild", () => {
     expect((await failureOf(model, request("x"))).details).toMatchObject({ failure: "interrupted" });
   });
 
+  it("that is cut while a tool's call is written has begun, and is not asked again", async () => {
+    const head = { index: 0, id: "c1", type: "function", function: { name: "write", arguments: '{"a":"' } };
+    const { model, calls } = await serve([chunk({ tool_calls: [head] })]);
+    const events: ModelEvent[] = [];
+    const all = (async () => {
+      for await (const event of model.stream(request("x", { tools: [TOOL] }))) events.push(event);
+    })();
+    await expect(all).rejects.toMatchObject({ details: { failure: "interrupted" } });
+    expect(events.slice(0, 2)).toEqual([
+      { type: "tool_input", id: "c1", delta: "write" },
+      { type: "tool_input", id: "c1", delta: '{"a":"' },
+    ]);
+    expect(calls()).toBe(1);
+  });
+
+  it("that refuses just when the person stops has refused", async () => {
+    const controller = new AbortController();
+    const pull = (stream: ReadableStreamDefaultController) => {
+      stream.enqueue(Buffer.from('{"error":{"message":"no"}}'));
+      stream.close();
+      controller.abort();
+    };
+    const body = new ReadableStream({ pull }, { highWaterMark: 0 });
+    const refusing = () => Promise.resolve(new Response(body, { status: 401 }));
+    const common = { providerId: "acme", baseUrl: "https://models.example/v1", apiKey: "k" };
+    const model = new OpenAiCompatibleModel({
+      ...common,
+      keyOwner: "tenant",
+      fetch: refusing as typeof fetch,
+    });
+    const error = await failureOf(model, request("x", { signal: controller.signal }));
+    expect(controller.signal.aborted).toBe(true);
+    expect(error).toMatchObject({ code: "provider_failed", details: { failure: "auth" } });
+  });
+
+  it("that was never asked, because the stop came first, is not said to be at work", async () => {
+    const error = await failureOf(provider(), request("hello", { signal: AbortSignal.abort() }));
+    expect(error).toMatchObject({ code: "provider_failed" });
+    expect(mock.requests).toEqual([]);
+  });
+
   it("that nests five thousand deep does not take us down", async () => {
     const deep = `${"[".repeat(5_000)}${"]".repeat(5_000)}`;
     const { model } = await serve([

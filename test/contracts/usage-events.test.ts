@@ -1,5 +1,11 @@
 /** What is stored for each model and tool call, on the real files. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Calendars } from "#src/billing/calendar.ts";
+import { readDrill } from "#src/billing/drill/usage-drill.ts";
+import { readMessage } from "#src/billing/export/usage-message.ts";
+import { readRunUsage } from "#src/billing/run-usage.ts";
+import { readWindow } from "#src/billing/usage-window.ts";
+import { systemClock } from "#src/kernel/clock.ts";
 import type { RunId, SessionId } from "#src/kernel/ids.ts";
 import type { TenantScope } from "#src/tenancy/scoped.ts";
 import { modelInput, openUsageWorld, toolInput, type UsageWorld } from "../support/usage-world.ts";
@@ -126,6 +132,54 @@ describe("a usage event", () => {
     expect(events.map((event) => event["input_tokens"])).toEqual([0, 0, 1e8, 1e8, 2, 0, 0, 0]);
     expect(events.every((event) => event["is_exact"] === 0)).toBe(true);
     expect(await rows(scope, "usage_days")).toMatchObject([{ estimated_calls: nonsense.length }]);
+  });
+
+  it("keeps what was thought, so that two answers of one length and two prices can be told apart", async () => {
+    const scope = world.newTenant("thought");
+    const price = {
+      input: 0,
+      output: 1_000_000,
+      cacheRead: 0,
+      cacheWrite: 0,
+      reasoning: 9_000_000,
+      origin: "row:1",
+    };
+    const usage = {
+      inputTokens: 1,
+      outputTokens: 100,
+      cacheReadTokens: 0,
+      cacheWriteTokens: 0,
+      isExact: true,
+    };
+    const runId = "run-1" as RunId;
+    for (const [step, reasoningTokens] of [undefined, 50, 900, -3].entries())
+      await world.model(scope, { runId, step, price, usage: { ...usage, reasoningTokens } });
+    const events = await rows(scope, "usage_events");
+    expect(
+      events.map((event) => [event["reasoning_tokens"], event["cost_micros"], event["is_exact"]]),
+    ).toEqual([
+      [0, 100, 1],
+      [50, 500, 1],
+      [100, 900, 0],
+      [0, 100, 0],
+    ]);
+    const clock = { ...systemClock, nowMs: () => NOW };
+    const window = await readWindow(scope, { days: 1 }, { calendars: new Calendars(), clock });
+    const [turn] = (await readDrill(scope, window, {}, "run")).rows;
+    expect(turn).toMatchObject({ key: "run-1", outputTokens: 400, reasoningTokens: 150, costMicros: 1_600 });
+    expect((await readDrill(scope, window, {}, "user")).rows[0]).not.toHaveProperty("reasoningTokens");
+    const message = await readMessage(scope, scope.tenantId, 0, null, "USD");
+    expect(message?.events.map(({ data }) => data["reasoningTokens"])).toEqual([0, 50, 100, 0]);
+    expect(await readRunUsage(scope, "run-1")).toEqual({
+      ...{ inputTokens: 4, cachedTokens: 0, outputTokens: 400, reasoningTokens: 150 },
+    });
+  });
+
+  it("has the price that the call began with", async () => {
+    const scope = world.newTenant("begun");
+    const price = { input: 5_000_000, output: 0, cacheRead: 0, cacheWrite: 0, origin: "row:7" };
+    await world.model(scope, { price });
+    expect(await rows(scope, "usage_events")).toMatchObject([{ cost_micros: 600, price_origin: "row:7" }]);
   });
 
   it("takes our own clock when the time makes no sense, and bounds names", async () => {

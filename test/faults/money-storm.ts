@@ -1,5 +1,6 @@
 /**
- * Hundreds of streaming turns at once in many tenants with budgets that admit some of them, and `kill -9` at random.
+ * Hundreds of streaming turns at once in many tenants with budgets that admit some of them, a third of them with a tool that
+ * costs something, and `kill -9` at random.
  * Owns: the storm, and the table of what must hold after it.
  *
  * `node test/faults/money-storm.ts [--seeds 20] [--seed 1] [--turns 500] [--tenants 16] [--kills 4]`
@@ -13,6 +14,7 @@ import type { SqlValue } from "#src/storage/database.ts";
 import type { TenantScope } from "#src/tenancy/scoped.ts";
 import { ChildWorld } from "../support/child-server.ts";
 import { type MockModel, start as startMock } from "../support/mock-model.ts";
+import { makeOperator } from "../support/operator.ts";
 import { RpcError, type SocketClient } from "../support/socket-client.ts";
 import { startApp } from "../support/start-app.ts";
 
@@ -24,7 +26,7 @@ export interface StormOptions {
   kills: number;
 }
 
-/** What came of it; all but the first six must be zero. Micro-units. */
+/** What came of it; all but the first seven must be zero. Micro-units. */
 export interface StormRow {
   seed: number;
   turns: number;
@@ -34,6 +36,8 @@ export interface StormRow {
   interrupted: number;
   /** Begun again after a crash. */
   resumed: number;
+  /** Turns whose tool was carried out and paid for. */
+  toolCalls: number;
   /** Tenants that spent or held more than their budget, at any look. */
   overspent: number;
   /** Held back after the leases ended. */
@@ -52,6 +56,8 @@ interface Turn {
   slug: string;
   key: string;
   message: string;
+  /** It calls the tool, so the model is asked twice. */
+  hasTool: boolean;
   isAcked: boolean;
 }
 
@@ -60,13 +66,18 @@ const CEILING = 64;
 /** Held back by a call, about; the prompt of an agent without a workspace is most of it. */
 const LIMIT = 60_000;
 
+/** What each call of the tool costs; not small beside what is left of a budget near its end. */
+const TOOL = { name: "workspace_list", micros: 2_000 };
+
 /** Let one storm pass. */
 export async function runStorm(options: StormOptions): Promise<StormRow> {
   const random = seeded(options.seed);
   const mock = await startMock({ slowDelayMs: 15 });
   const slugs = Array.from({ length: options.tenants }, (_, n) => `tenant-${n}`);
-  const world = await ChildWorld.make({ baseUrl: mock.baseUrl, slugs, model: { maxTokens: CEILING } });
+  const model = { maxTokens: CEILING };
+  const world = await ChildWorld.make({ baseUrl: mock.baseUrl, slugs, model, tools: [TOOL.name] });
   try {
+    await setToolPrice(world.stateDir, TOOL.name, TOOL.micros);
     return await storm(world, mock, slugs, options, random);
   } finally {
     await world.close();
@@ -87,12 +98,9 @@ async function storm(
     const slug = slugs[n % slugs.length]!;
     const usage = `USAGE:${1_000 + Math.floor(random() * 4_000)}:${Math.floor(random() * CEILING)}`;
     const key = `turn-${n}-${slug}`;
-    return {
-      slug,
-      key,
-      message: `SLOW:${5 + Math.floor(random() * 40)} ${usage} mark-${n}-`,
-      isAcked: false,
-    };
+    const hasTool = random() < 1 / 3;
+    const words = hasTool ? `TOOLCALL:${TOOL.name} {}` : `SLOW:${5 + Math.floor(random() * 40)}`;
+    return { slug, key, message: `${words} ${usage} mark-${n}-`, hasTool, isAcked: false };
   });
   for (let round = 0; round <= kills; round++) {
     await world.start();
@@ -126,6 +134,22 @@ async function storm(
     turns: turns.length,
     overspent: overspent.size,
   };
+}
+
+/** Let a tool cost something from now on; no server may be running. */
+export async function setToolPrice(stateDir: string, name: string, micros: number): Promise<void> {
+  const app = await startApp({ stateDir });
+  const operator = await makeOperator(app);
+  const row = {
+    kind: "tool",
+    name,
+    fromDay: new Date().toISOString().slice(0, 10),
+    input: micros,
+    source: "storm",
+  };
+  const { status } = await operator.send("PUT", "/operator/api/prices", { rows: [row] });
+  await app.close();
+  if (status !== 200) throw new Error(`the price was not taken: ${status}`);
 }
 
 /** Resolves when the provider was asked so many times more, or when nothing comes any more. */
@@ -175,6 +199,7 @@ async function sumUp(world: ChildWorld, mock: MockModel, slugs: readonly string[
     refused: 0,
     interrupted: 0,
     resumed: 0,
+    toolCalls: 0,
     reserved: 0,
     sum: 0,
     unsound: 0,
@@ -201,17 +226,24 @@ async function sumUp(world: ChildWorld, mock: MockModel, slugs: readonly string[
           continue;
         }
         if (run.attempts > 1) row.resumed++;
-        const sql = "SELECT count(*) FROM usage_events WHERE run_id = ?";
-        const events = Number(db.prepare(sql).pluck().get(turn.key));
+        const sql = "SELECT count(*) FROM usage_events WHERE run_id = ? AND kind = ? AND cost_micros > 0";
+        const events = Number(db.prepare(sql).pluck().get(turn.key, "model"));
+        const tools = Number(db.prepare(sql).pluck().get(turn.key, "tool"));
+        const most = turn.hasTool ? 2 : 1;
         const mark = /mark-\d+-/.exec(turn.message)![0];
         const calls = mock.requests.filter((one) => one.lastUserText.includes(mark)).length;
         if (run.state === "done") row.answered++;
         else if (run.code === "budget_exhausted") row.refused++;
         else if (run.code === "interrupted") row.interrupted++;
-        // Every attempt asks once; only those that a kill ended may lack their line.
+        // Every attempt asks once, or twice with a tool; only those that a kill ended may lack the line of their last call.
         const killed = run.state === "done" ? run.attempts - 1 : run.attempts;
-        const isExplained = events <= calls && calls <= run.attempts && calls - events <= killed;
-        if (!isExplained || (run.state === "done" && events !== 1)) row.unexplained++;
+        const isExplained = events <= calls && calls <= run.attempts * most && calls - events <= killed;
+        const isWhole = run.state !== "done" || events === most;
+        // What was carried out, and nothing else, is charged; a call that a kill cut gave nothing.
+        const sqlOfDone = "SELECT count(*) FROM run_steps WHERE run_id = ? AND state = 'done'";
+        const carriedOut = Number(db.prepare(sqlOfDone).pluck().get(turn.key));
+        if (!isExplained || !isWhole || tools !== carriedOut) row.unexplained++;
+        if (tools > 0) row.toolCalls++;
       }
     } finally {
       db.close();
@@ -224,6 +256,7 @@ function isOverspent(world: ChildWorld, slug: string): boolean {
   const db = openTenant(world, slug);
   try {
     const sql = `SELECT count(*) FROM budgets b JOIN budget_counters c ON c.scope = b.scope AND c.scope_id = b.scope_id
+      AND (c.period = 'total') = (b.period = 'total')
       WHERE c.spent_micros + c.reserved_micros > b.limit_micros`;
     return Number(db.prepare(sql).pluck().get()) > 0;
   } finally {

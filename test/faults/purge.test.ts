@@ -154,6 +154,7 @@ async function assertGone(): Promise<void> {
   const kept = [
     "access_changes",
     "audit_log",
+    "gone_usage",
     "old_slugs",
     "tenant_receipts",
     "usage_daily",

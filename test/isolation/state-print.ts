@@ -9,7 +9,7 @@ import Database from "better-sqlite3";
 
 /** Rows that follow from time alone, by table. */
 const IGNORED_TABLES =
-  /^(?:sqlite_|memories_text_)|^(?:usage_dirty_days|tenants_at_work|usage_daily_marks|tenant_storage)$/;
+  /^(?:sqlite_|memories_text_)|^(?:usage_dirty_days|tenants_at_work|usage_daily_marks|usage_news|tenant_storage)$/;
 
 /** One hash for each table and file. */
 export function printTenant(stateDir: string, tenantId: string): Record<string, string> {

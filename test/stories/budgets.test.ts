@@ -175,15 +175,23 @@ describe("the ledger lines of a turn that", () => {
     expect(await shapeOf(key)).toEqual(["reserve R", `settle ${cost}`, `release R-${cost}`]);
   });
 
-  it("gets absurd usage that is high: the ceiling, and what was absorbed", async () => {
+  it("gets absurd usage that is high: the most that can have been sent, and no exact count", async () => {
     const { key } = await chat(client, "USAGE:40000000:10 please");
-    const lines = await linesOf(key);
-    expect(await shapeOf(key)).toEqual([
-      "reserve R",
-      "settle R",
-      `overrun ${40_000_020 - lines[0]!.amountMicros}`,
-    ]);
-    expect(lines[2]).toMatchObject({ from: "overrun", to: "absorbed" });
+    const [reserve] = await linesOf(key);
+    const cost = await estimateOf(key);
+    // All of the question that was held back, and ten tokens of the answer at 2.
+    expect(cost).toBe(reserve!.amountMicros - 4_096 * 2 + 20);
+    expect(await shapeOf(key)).toEqual(["reserve R", `settle ${cost}`, `release R-${cost}`]);
+    await sound();
+  });
+
+  it("answers beyond its ceiling: what was held back, and the rest is absorbed", async () => {
+    const { key } = await chat(client, "USAGE:120:30000 LONG:60000", { sessionKey: "long" });
+    const [reserve, settle, overrun] = await linesOf(key);
+    const cost = 120 + 30_000 * 2;
+    expect(await shapeOf(key)).toEqual(["reserve R", "settle R", `overrun ${cost - reserve!.amountMicros}`]);
+    expect(settle).toMatchObject({ from: "reserved", to: "spent" });
+    expect(overrun).toMatchObject({ from: "overrun", to: "absorbed" });
     await sound();
   });
 
@@ -220,7 +228,7 @@ describe("the ledger lines of a turn that", () => {
       agent_id, session_key, session_id, user_id, channel, provider, model, call_id, tool_name, input_tokens,
       output_tokens, cache_read_tokens, cache_write_tokens, user_messages, assistant_messages, is_error, is_exact,
       is_cost_missing, input_cost_micros, output_cost_micros, cache_read_cost_micros, cache_write_cost_micros,
-      cost_micros, price_origin, key_owner, at_ms, day FROM usage_events WHERE run_id = ?
+      cost_micros, price_origin, key_owner, at_ms, day, reasoning_tokens FROM usage_events WHERE run_id = ?
       ON CONFLICT (run_id, step, kind, ordinal) DO NOTHING`;
     await runInContext(context, () => scope.db.write({ statements: [{ sql: again, params: [key] }] }));
     expect(await linesOf(key)).toEqual(before);
@@ -354,6 +362,24 @@ describe("budgets over the wire", () => {
     expect(JSON.parse(String(failed["stdout"]))).toMatchObject({
       ledgers: [{ verdict: { problem: { kind: "sum" } } }],
     });
+  });
+
+  it("say from the command line what is still held back for a call that ended long ago", async () => {
+    const tenant = await world.creel.tenant("stranded");
+    const scope = world.creel.app.door.scope(tenant);
+    const sql = `INSERT INTO reservations (run_id, step, ordinal, state, amount_micros, from_budget_micros,
+        from_credit_micros, period, user_id, agent_id, key_id, provider, model, price_origin, made_at_ms, lease_until_ms)
+      VALUES ('dead', 1, 0, 'open', 200, 200, 0, '2026-01', 'u', 'main', '', 'mock', 'mock-1', 'config', 0, ?)`;
+    const context = { tenantId: tenant.id, principal: null, requestId: "test" };
+    const params = [Date.UTC(2026, 0, 2)];
+    await runInContext(context, () => scope.db.write({ statements: [{ sql, params }] }));
+    const cli = resolve(import.meta.dirname, "../../src/cli.ts");
+    const args = [cli, "billing", "verify", "--tenant", "stranded", "--state-dir", world.creel.stateDir];
+    const { stdout } = await promisify(execFile)(process.execPath, args);
+    expect(stdout).toMatch(/^stranded: sound, 1 lines/m);
+    expect(stdout).toContain(
+      "WARNING: 200 micro-units are held back for 1 calls that are over, the first dead/1/0 since 2026-01-02T",
+    );
   });
 
   it("answer the same by socket and HTTP", async () => {

@@ -196,6 +196,8 @@ describe("a trial of prices", () => {
     await world.allow("acme", ["workspace_list"]);
     const client = await world.client("acme");
     await chat(client, "TOOLCALL:workspace_list {}");
+    // Refused arguments: no price could make this one cost anything.
+    await chat(client, 'TOOLCALL:workspace_list {"path":7}');
     const delta = await world.creel.tenant("delta");
     const GIB = 1024 ** 3;
     const control = new SqliteDatabase(`${world.creel.stateDir}/control.db`);

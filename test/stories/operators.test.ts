@@ -84,9 +84,13 @@ describe("the operators' routes", () => {
       "delete",
       "restore",
       "break-glass",
+      // Tried in usage-export-operator.test.ts.
+      "usage-export",
       // Tried in payments.test.ts.
       "credits",
       "codes",
+      // Tried in adjustments.test.ts.
+      "adjustments",
     ]);
     const bodies = {
       delete: { confirmSlug: "acme", reason: "tired of it" },
@@ -106,12 +110,12 @@ describe("the operators' routes", () => {
       expect(answer.code).toBe("step_up_required");
     }
     expect(
-      (await tired.send("PATCH", `/operator/api/tenants/${await idOf("acme")}`, { plan: "silver" })).status,
+      (await tired.send("PATCH", `/operator/api/tenants/${await idOf("acme")}`, { plan: "team" })).status,
     ).toBe(200);
     expect(await world.app.tenants.findBySlug("acme")).toMatchObject({
       status: "active",
       hosts: [],
-      plan: "silver",
+      plan: "team",
     });
     const session = await tired.send("GET", "/operator/api/session");
     expect(session.body.steppedUpUntilMs).toBeLessThan(clock.nowMs());
@@ -181,7 +185,7 @@ describe("the list of tenants", () => {
 
 describe("one tenant", () => {
   it("is made with a link for its first owner, who then owns it", async () => {
-    const body = { slug: "fresh-co", name: "Fresh Co", timeZone: "Europe/Vienna", plan: "gold" };
+    const body = { slug: "fresh-co", name: "Fresh Co", timeZone: "Europe/Vienna", plan: "business" };
     const made = await operator.send("POST", "/operator/api/tenants", body);
     expect([made.status, made.body.tenant]).toMatchObject([
       201,

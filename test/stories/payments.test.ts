@@ -5,6 +5,7 @@
 import { Socket } from "node:net";
 import SqliteDatabase from "better-sqlite3";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Adjustments } from "#src/billing/ledger/adjustments.ts";
 import { Ledger } from "#src/billing/ledger/ledger.ts";
 import { AlipayPayments } from "#src/billing/payments/payment-provider.alipay.ts";
 import { StripePayments } from "#src/billing/payments/payment-provider.stripe.ts";
@@ -415,7 +416,7 @@ describe("credit of an operator's", () => {
     ]);
     expect(await recorded("acme", "credit.granted")).toEqual([]);
     // Spent by hand: two of the eight, which are of what ends.
-    await ledger.adjust(scope, { source: "test", sourceId: "spent", amountMicros: -2_000_000 });
+    await new Adjustments(ledger).book(scope, { id: "spent", amountMicros: -2_000_000 });
     clock.pass(30 * 60_000);
     await settle();
     expect(await creditOf("globex")).toBe(6_000_000);

@@ -45,7 +45,8 @@ const health = (token: string) => callApi(world.url, "POST", "/rpc/health", { be
 it("counts HTTP and frames together, says where a caller stands, and refuses both alike", async () => {
   const token = await onPlan("acme", "ten");
   const client = await connected(token);
-  for (let n = 0; n < 5; n++) await client.call("health", {});
+  // The handshake is a call too.
+  for (let n = 0; n < 4; n++) await client.call("health", {});
   for (let n = 0; n < 5; n++) {
     const answer = await health(token);
     expect(answer.status).toBe(200);

@@ -3,7 +3,7 @@
  * from a cache are each found, under their own names; where nothing is odd nothing is found.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { usageEndpoints } from "#src/app/invoicing.ts";
+import { usageEndpoints } from "#src/app/outbound.ts";
 import { compareDay, TOLERANCE } from "#src/billing/reconcile/findings.ts";
 import { OpenAiUsage } from "#src/billing/reconcile/provider-usage.openai.ts";
 import { Reconciler, type Reconciliation } from "#src/billing/reconcile/reconciler.ts";
@@ -12,6 +12,7 @@ import { Egress } from "#src/kernel/egress.ts";
 import type { TenantId } from "#src/kernel/ids.ts";
 import { makeLog } from "#src/kernel/log.ts";
 import { SqliteDatabases } from "#src/storage/database.sqlite.ts";
+import type { Database } from "#src/storage/database.ts";
 import { chat, ProviderWorld } from "../support/provider-world.ts";
 import type { SocketClient } from "../support/socket-client.ts";
 
@@ -21,6 +22,7 @@ const today = () => new Date().toISOString().slice(0, 10);
 let world: ProviderWorld;
 let egress: Egress;
 let databases: SqliteDatabases;
+let control: Database;
 let clients: SocketClient[];
 let reconciler: Reconciler;
 
@@ -30,7 +32,7 @@ beforeAll(async () => {
   egress = new Egress({ allowPrivate: ["127.0.0.1"], log });
   const migrationsDirectory = new URL("../../migrations", import.meta.url).pathname;
   databases = new SqliteDatabases({ migrationsDirectory });
-  const control = databases.open("control", `${world.creel.stateDir}/control.db`, "control");
+  control = databases.open("control", `${world.creel.stateDir}/control.db`, "control");
   const { tenants, door } = world.creel.app;
   const scopeOf = async (tenantId: TenantId) => {
     const tenant = await tenants.findById(tenantId);
@@ -122,6 +124,24 @@ describe("the mock provider's own count", () => {
     ]);
   }, 30_000);
 });
+
+it("stays the same when a tenant goes: its calls were made", async () => {
+  const { tenants, admin } = world.creel.app;
+  const doomed = await world.creel.tenant("doomed");
+  await say("hello", await world.client("doomed"));
+  const copied = () => control.list("SELECT 1 FROM usage_daily WHERE tenant_id = ?", [doomed.id]);
+  await expect.poll(copied, { timeout: 20_000, interval: 200 }).toHaveLength(1);
+  const same = { ...(await look()), comparedAtMs: expect.any(Number) };
+  await tenants.markDeleting(doomed.id, { reason: "story" });
+  expect(await look()).toEqual(same);
+  const sql = "UPDATE tenants SET delete_after_ms = 1 WHERE id = ?";
+  await control.write({ statements: [{ sql, params: [doomed.id] }] });
+  await admin.purge.purge(doomed.id);
+  expect(await tenants.findById(doomed.id)).toBeUndefined();
+  expect(await look()).toEqual(same);
+  const kept = await control.list("SELECT tenant_id, calls FROM gone_usage");
+  expect(kept).toEqual([{ tenant_id: doomed.id, calls: 1 }]);
+}, 30_000);
 
 describe("two counts of a day", () => {
   const their = { model: "m", calls: 10, inputTokens: 1_000_000, cachedTokens: 0, outputTokens: 100_000 };

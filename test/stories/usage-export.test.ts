@@ -9,7 +9,6 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { UsageExporter } from "#src/billing/export/exporter.ts";
 import { UsageExports } from "#src/billing/export/usage-exports.ts";
 import type { UsageCloudEvent } from "#src/billing/export/usage-message.ts";
-import { StripeMeterSink } from "#src/billing/export/usage-sink.stripe.ts";
 import type { UsageSink } from "#src/billing/export/usage-sink.ts";
 import { newWebhookSecret, WebhookSink } from "#src/billing/export/usage-sink.webhook.ts";
 import { type Clock, systemClock } from "#src/kernel/clock.ts";
@@ -83,7 +82,8 @@ let exports: UsageExports;
 let opened: TenantId[];
 const scopes = new Map<TenantId, TenantScope>();
 
-function makeExporter(platform: UsageSink | null): UsageExporter {
+function makeExporter(sink: UsageSink | null): UsageExporter {
+  const platform = sink === null ? null : { kind: "messages" as const, sink };
   const send = egress.fetchFor({ allowPrivate: true, redirects: 0, totalMs: 5_000 });
   return new UsageExporter({
     ...{ control: world.control, exports, clock, log, platform },
@@ -276,37 +276,5 @@ describe("the operator's export", () => {
     nowMs += 1;
     await exporter.tick();
     expect(at("/platform").flat()).toHaveLength(6);
-  });
-
-  it("can be Stripe's meter: what is charged by day, under one identifier however often it is sent", async () => {
-    const [acme, globex] = [tenant("acme"), tenant("globex")];
-    const send = egress.fetchFor({ allowPrivate: true, redirects: 0 });
-    const settings = {
-      apiKey: "sk_test_fake",
-      meter: "creel_micros",
-      customers: { acme: "cus_1" },
-      apiBase: address,
-    };
-    const exporter = makeExporter(new StripeMeterSink(settings, send));
-    await use(acme, 2, { keyOwner: "platform" });
-    await use(acme, 5, { keyOwner: "tenant" });
-    await use(globex, 1);
-    receiver.status = 500;
-    await exporter.tick();
-    receiver.status = 200;
-    nowMs += 60_000;
-    await exporter.tick();
-    const sent = receiver.seen.map((one) => ({
-      path: one.path,
-      ...Object.fromEntries(new URLSearchParams(one.body)),
-    }));
-    expect(sent.length).toBeGreaterThan(1);
-    expect(new Set(sent.map((one) => JSON.stringify({ ...one, path: one.path }))).size).toBe(1);
-    expect(sent[0]).toMatchObject({
-      ...{ path: "/v1/billing/meter_events", event_name: "creel_micros" },
-      ...{ "payload[stripe_customer_id]": "cus_1", "payload[value]": "320" },
-    });
-    expect(receiver.seen[0]?.headers["authorization"]).toBe("Bearer sk_test_fake");
-    expect(await exports.cursor("", globex.tenantId)).toMatchObject({ cursorSeq: 1, failures: 0 });
   });
 });

@@ -254,6 +254,12 @@ export class ChildWorld {
   }
 }
 
+/** Nobody looks like a loop, however much a storm sends. */
+const NO_LOOPS = {
+  ...{ sessionPerMinute: 0, sessionPerHour: 0, sessionChain: 0 },
+  ...{ senderChain: 0, tenantPerMinute: 0, tenantPerHour: 0 },
+};
+
 function configOf(baseUrl: string, model: Record<string, unknown>): Record<string, unknown> {
   const cost = { input: 1, output: 2, cacheRead: 0, cacheWrite: 0 };
   return {
@@ -269,5 +275,6 @@ function configOf(baseUrl: string, model: Record<string, unknown>): Record<strin
     },
     agents: { defaults: { model: { primary: "mock/mock-1" } } },
     egress: { allowPrivate: ["127.0.0.1"] },
+    turns: NO_LOOPS,
   };
 }

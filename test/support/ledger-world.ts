@@ -5,7 +5,8 @@ import type { Budget, BudgetSource } from "#src/billing/ledger/budget.ts";
 import { Budgets } from "#src/billing/ledger/budgets.ts";
 import { Leases } from "#src/billing/ledger/leases.ts";
 import { Ledger } from "#src/billing/ledger/ledger.ts";
-import { Reservations, type SpendCall } from "#src/billing/ledger/reservations.ts";
+import { Reservations, type SpendCall, type ToolSpendCall } from "#src/billing/ledger/reservations.ts";
+import { FIRST_TOOL_ORDINAL } from "#src/billing/ledger/reserve-sql.ts";
 import { PriceBook } from "#src/billing/prices.ts";
 import { type Clock, systemClock } from "#src/kernel/clock.ts";
 import { makeLog } from "#src/kernel/log.ts";
@@ -23,12 +24,17 @@ export class LedgerWorld {
   readonly reservations: Reservations;
   readonly leases: Leases;
   planLimitMicros: number | null = null;
+  /** The part of it for work that nobody waits for. */
+  backgroundLimitMicros: number | null = null;
   nowMs = Date.UTC(2026, 10, 22, 12);
 
   private constructor(usage: UsageWorld) {
     this.usage = usage;
     const clock: Clock = { ...systemClock, nowMs: () => this.nowMs };
-    const source: BudgetSource = { monthlyLimitOf: () => Promise.resolve(this.planLimitMicros) };
+    const source: BudgetSource = {
+      monthlyLimitOf: () => Promise.resolve(this.planLimitMicros),
+      backgroundLimitOf: () => Promise.resolve(this.backgroundLimitMicros),
+    };
     const prices = new PriceBook();
     this.ledger = new Ledger(clock);
     this.budgets = new Budgets(clock);
@@ -60,6 +66,33 @@ export class LedgerWorld {
       ...{ provider: "mock", model: "mock-1", cost: COST, keyOwner: "platform" },
       ...{ inputTokens: 100, maxOutputTokens: 50, ...more },
     } as SpendCall);
+  }
+
+  /** Reserve for a call of a tool at this price, with its intent. */
+  reserveTool(
+    scope: TenantScope,
+    runId: string,
+    micros: number,
+    more: Partial<ToolSpendCall> = {},
+  ): Promise<boolean> {
+    const { ordinal = FIRST_TOOL_ORDINAL, step = 1 } = more;
+    const intent = {
+      sql: `INSERT INTO run_steps (run_id, step, call_id, tool, arguments_hash, is_idempotent, state, started_at_ms)
+        VALUES (?, ?, ?, 'search', '', 1, 'intent', ?) ON CONFLICT DO NOTHING`,
+      params: [runId, step, `call-${ordinal}`, this.nowMs],
+      expect: 1,
+    };
+    const call = {
+      ...{ runId, step, firstStep: 0, ordinal, userId: "user-1", agentId: "main", keyId: "" },
+      ...{ toolName: "search", price: { micros, origin: "row:1" }, ...more },
+    };
+    return this.reservations.reserveTool(scope, call as ToolSpendCall, intent);
+  }
+
+  /** Meter a call of a tool that was reserved so. */
+  settleTool(scope: TenantScope, runId: string, micros: number, step = 1): Promise<void> {
+    const price = { micros, origin: "row:1" };
+    return this.usage.tool(scope, { runId: runId as never, step, toolName: "search", price });
   }
 
   /** Meter the call: its usage event is stored. */

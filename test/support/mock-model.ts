@@ -8,7 +8,8 @@
  *   SLOW:n             n words                                     REASON    reasoning_content before the text
  *   TOOLCALL           calls the first tool it was offered         ERR401 ERR429 ERR500   that status, an OpenAI error body
  *   TOOLCALL:name {…}  calls that tool with these arguments        HANG      takes the request and never answers
- *   TEXTTOOL:name {…}  the same, after some text                   HANGMID   two pieces, then silence
+ *   TOOLCALL:name*n …  n such calls at once                        HANGMID   two pieces, then silence
+ *   TEXTTOOL:name {…}  one call, after some text
  *   SAY:text           says exactly the rest of the line           CUTMID    two pieces, then the socket is destroyed
  *   LONG:n             about n characters of text, in 64 pieces    GARBAGE   a stream that is not SSE JSON
  *   USAGE:in:out       reports these token counts                  FLAKY:n   the first n calls with this message answer 500
@@ -97,7 +98,7 @@ type ChatBody = {
 type Plan = {
   pieces: string[];
   reasoning: string[];
-  toolCall?: { name: string; args: string };
+  toolCall?: { name: string; args: string; times: number };
   delayMs: number;
   usage?: { promptTokens: number; completionTokens: number };
   script: UsageScript;
@@ -279,11 +280,11 @@ function echo(text: string): string {
 }
 
 /** The call the message asks for, if any; the arguments are whatever JSON object follows the name. */
-function scriptedCall(body: ChatBody, text: string): { name: string; args: string } | undefined {
-  const named = /\b(?:TOOLCALL|TEXTTOOL):([\w.-]+)\s*(\{[\s\S]*\})?/.exec(text);
-  if (named) return { name: named[1] ?? "", args: named[2] ?? "{}" };
+function scriptedCall(body: ChatBody, text: string): Plan["toolCall"] {
+  const named = /\b(?:TOOLCALL|TEXTTOOL):([\w.-]+)(?:\*(\d+))?\s*(\{[\s\S]*\})?/.exec(text);
+  if (named) return { name: named[1] ?? "", args: named[3] ?? "{}", times: Number(named[2] ?? 1) };
   if (!has(text, "TOOLCALL")) return undefined;
-  return { name: body.tools?.[0]?.function?.name ?? "missing_tool", args: "{}" };
+  return { name: body.tools?.[0]?.function?.name ?? "missing_tool", args: "{}", times: 1 };
 }
 
 function errorStatus(state: MockState, text: string): number | undefined {
@@ -340,19 +341,18 @@ async function stream(state: MockState, body: ChatBody, plan: Plan, res: ServerR
 
 /** A call arrives as real providers send it: id and name first, the arguments in fragments. */
 async function streamCall(
-  call: { name: string; args: string },
+  call: NonNullable<Plan["toolCall"]>,
   serial: number,
   piece: (delta: Record<string, unknown>) => Promise<void>,
 ): Promise<void> {
-  const head = {
-    index: 0,
-    id: `call_${serial}`,
-    type: "function",
-    function: { name: call.name, arguments: "" },
-  };
-  await piece({ tool_calls: [head] });
-  for (const part of chop(call.args, 16))
-    await piece({ tool_calls: [{ index: 0, function: { arguments: part } }] });
+  for (let index = 0; index < call.times; index++) {
+    const id = index === 0 ? `call_${serial}` : `call_${serial}_${index}`;
+    await piece({
+      tool_calls: [{ index, id, type: "function", function: { name: call.name, arguments: "" } }],
+    });
+    for (const part of chop(call.args, 16))
+      await piece({ tool_calls: [{ index, function: { arguments: part } }] });
+  }
 }
 
 function sendWhole(state: MockState, body: ChatBody, plan: Plan, res: ServerResponse): void {
@@ -363,7 +363,8 @@ function sendWhole(state: MockState, body: ChatBody, plan: Plan, res: ServerResp
   const message: Record<string, unknown> = { role: "assistant", content: plan.pieces.join("") || null };
   if (plan.reasoning.length) message.reasoning_content = plan.reasoning.join("");
   if (plan.toolCall) {
-    const fn = { name: plan.toolCall.name, arguments: plan.toolCall.args };
+    const { name, args } = plan.toolCall;
+    const fn = { name, arguments: args };
     message.tool_calls = [{ id: `call_${state.totals.calls}`, type: "function", function: fn }];
   }
   if (plan.usage) state.bill(plan.usage);

@@ -253,7 +253,7 @@ async function run(register: Register, dice: Dice, made: Run): Promise<void> {
       register.toolCall({
         ...where,
         ...{ step, ordinal, callId: `call-${ordinal}`, toolName, isError: dice.next() < 0.1, atMs },
-      } as unknown as Parameters<UsageMeter["toolCall"]>[1]);
+      } as unknown as Parameters<Register["toolCall"]>[0]);
     }
   }
 }
@@ -327,9 +327,10 @@ class Register {
     if (this.waiting.length >= MOST_STATEMENTS) await this.flush();
   }
 
-  toolCall(input: Parameters<UsageMeter["toolCall"]>[1]): void {
+  toolCall(input: Omit<Parameters<UsageMeter["toolCall"]>[1], "price">): void {
     this.nowMs = input.atMs;
-    this.waiting.push(...this.meter.toolCall(this.scope, input).statements);
+    const price = this.meter.toolPrice(this.scope, input.toolName);
+    this.waiting.push(...this.meter.toolCall(this.scope, { ...input, price }).statements);
     this.calls.push({ atMs: input.atMs, costMicros: input.toolName === "web_search" ? TOOL_MICROS : 0 });
   }
 

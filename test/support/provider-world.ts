@@ -32,6 +32,10 @@ export class ProviderWorld {
     options: {
       mock?: MockOptions;
       model?: Record<string, unknown>;
+      /** Models of the same provider besides the first. */
+      moreModels?: NonNullable<Config["providers"]>[string]["models"];
+      /** Other providers. */
+      providers?: Config["providers"];
       config?: Partial<Config>;
       stateDir?: string;
     } = {},
@@ -46,9 +50,13 @@ export class ProviderWorld {
       cost,
       ...options.model,
     };
-    const provider = { baseUrl: mock.baseUrl, apiKey: OPERATOR_KEY, models: [model] };
+    const provider = {
+      baseUrl: mock.baseUrl,
+      apiKey: OPERATOR_KEY,
+      models: [model, ...(options.moreModels ?? [])],
+    };
     const config = {
-      providers: { mock: provider },
+      providers: { mock: provider, ...options.providers },
       defaultModel: "mock/mock-1",
       egressAllowPrivate: ["127.0.0.1"],
       ...options.config,

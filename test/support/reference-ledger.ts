@@ -9,6 +9,7 @@ export interface ModelCallOp {
   runId: string;
   step: number;
   firstStep: number;
+  /** 0 a turn, 1 a summary, from 2 on calls of tools. */
   ordinal: number;
   amountMicros: number;
   month: string;
@@ -34,11 +35,12 @@ export type Op =
       month: string;
       atMs: number;
     }
-  | { kind: "release"; runId: string; step: number; nowMs: number }
+  /** Without `ordinal` all calls of the step. */
+  | { kind: "release"; runId: string; step: number; ordinal?: number | undefined; nowMs: number }
   | { kind: "end"; runId: string; nowMs: number }
   | { kind: "lapse"; nowMs: number }
   | { kind: "credit"; sourceId: string; micros: number }
-  | { kind: "expire"; sourceId: string; micros: number }
+  | { kind: "debit"; sourceId: string; micros: number; mayOwe: boolean }
   | {
       kind: "budget";
       scope: "tenant" | "user" | "agent" | "key";
@@ -91,7 +93,10 @@ export class ReferenceLedger {
         this.use(op);
         return true;
       case "release":
-        this.giveBack((held) => held.call.runId === op.runId && held.call.step === op.step);
+        this.giveBack(({ call }) => {
+          const isIt = op.ordinal === undefined || call.ordinal === op.ordinal;
+          return isIt && call.runId === op.runId && call.step === op.step;
+        });
         return true;
       case "end":
         this.giveBack((held) => held.call.runId === op.runId);
@@ -104,8 +109,8 @@ export class ReferenceLedger {
         this.creditMicros += op.micros;
         this.book("payments", -op.micros);
         return true;
-      case "expire":
-        return this.expire(op);
+      case "debit":
+        return this.debit(op);
       case "budget": {
         const key = `${op.scope}:${op.scopeId}:${op.period}`;
         if (op.limitMicros === null) this.budgets.delete(key);
@@ -142,7 +147,8 @@ export class ReferenceLedger {
     const amount = call.amountMicros;
     const fromPlan = Math.max(0, Math.min(amount, this.planLimit - (this.drawn.get(call.month) ?? 0)));
     const fromCredit = amount - fromPlan;
-    if (fromCredit > this.creditMicros || this.isAbove(call)) {
+    // Credit below zero buys nothing, and keeps nothing else from its turn.
+    if (fromCredit > Math.max(0, this.creditMicros) || this.isAbove(call)) {
       for (const held of left) this.hold(held);
       return false;
     }
@@ -218,11 +224,11 @@ export class ReferenceLedger {
     for (const held of [...this.open]) if (fits(held)) this.settleHeld(held, 0);
   }
 
-  private expire(op: Extract<Op, { kind: "expire" }>): boolean {
-    const micros = Math.min(op.micros, this.creditMicros);
-    if (micros <= 0 || !this.once(`expiry ${op.sourceId}`)) return true;
-    this.creditMicros -= micros;
-    this.book("expired", micros);
+  private debit(op: Extract<Op, { kind: "debit" }>): boolean {
+    if (!op.mayOwe && op.micros > this.creditMicros) return false;
+    if (!this.once(`adjustment ${op.sourceId}`)) return false;
+    this.creditMicros -= op.micros;
+    this.book("adjustment", op.micros);
     return true;
   }
 

@@ -26,6 +26,12 @@ export interface TestApp {
   close(): Promise<void>;
 }
 
+/** Nobody looks like a loop, whatever a test sends. */
+const NO_LOOPS = {
+  ...{ turnsPerSession: 0, turnsPerSessionHour: 0, turnsInSessionChain: 0, turnsInSenderChain: 0 },
+  ...{ turnsPerTenant: 0, turnsPerTenantHour: 0 },
+};
+
 /** Start an app; `config` overrides settings. */
 export async function startApp(
   options: { config?: Partial<Config>; stateDir?: string; app?: Partial<AppOptions> } = {},
@@ -34,8 +40,8 @@ export async function startApp(
   const start = async () => {
     const { config } = loadConfig({ env: {}, flags: { "state-dir": stateDir, port: "0" } });
     // The built-in model unless a test says otherwise, also in tenants that have providers of their own.
-    // Nor does anybody who tries every parameter of a method look like a loop.
-    const settings = { ...config, defaultModel: "demo/demo", turnsPerSession: 0 };
+    // Nor does anybody who tries every parameter of a method look like a loop, or a runaway script.
+    const settings = { ...config, defaultModel: "demo/demo", ...NO_LOOPS, tenantTurnsPerMinute: 0 };
     const app = await makeApp({
       config: { ...settings, ...options.config },
       log: makeLog({ level: process.env["CREEL_TEST_LOG"] === undefined ? "silent" : "debug" }),

@@ -4,6 +4,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { FIRST_TOOL_ORDINAL } from "#src/billing/ledger/reserve-sql.ts";
 import { makeBillingMethods } from "#src/billing/methods.ts";
 import { PriceBook } from "#src/billing/prices.ts";
 import { UsageRollup } from "#src/billing/rollup.ts";
@@ -120,9 +121,10 @@ export function toolInput(atMs: number, input: Partial<ToolUsageInput>): ToolUsa
   return {
     ...WHERE,
     runId: newId(),
-    ordinal: 0,
+    ordinal: FIRST_TOOL_ORDINAL,
     callId: "call-1",
     toolName: "exec",
+    price: { micros: 0, origin: "free" },
     isError: false,
     atMs,
     ...input,

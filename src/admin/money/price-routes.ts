@@ -4,9 +4,9 @@
  */
 import { z } from "zod";
 import { auditRecord, auditStatement, PLATFORM } from "../../audit/record.ts";
-import { SHIPPED_PRICES } from "../../billing/prices.ts";
 import { PriceRows } from "../../billing/pricing/price-rows.ts";
 import type { PriceStore } from "../../billing/pricing/price-store.ts";
+import type { PriceEntry } from "../../billing/pricing/price-table.ts";
 import { type PriceTrialDeps, tryPrices } from "../../billing/pricing/price-trial.ts";
 import { AppError } from "../../kernel/errors.ts";
 import type { TenantId } from "../../kernel/ids.ts";
@@ -77,9 +77,10 @@ function getPrices({ store, control, clock }: PriceRouteDeps): Route {
     path: "/operator/api/prices",
     policy: { kind: "operator" },
     body: null,
-    doc: "Prices and margins that operators set, the newest first, with what each is today (`in_force`, `later`, `replaced`), and those that come with the product.",
+    doc: "Prices and margins that operators set, the newest first, with what each is today (`in_force`, `later`, `replaced`), and those of the table that comes with the product or of the operator's own file (`shipped`); `table` says which, and whether its currency is used here. At most 1,000 of each, what has been replaced last; `isCut` says that there are more.",
     async handler() {
       const [{ rows, margins }, currency] = await Promise.all([store.list(), platformCurrency(control)]);
+      const { currency: tableCurrency, version, isShipped } = store.table;
       const today = new Date(clock.nowMs()).toISOString().slice(0, 10);
       const known = new PriceRows(rows, margins);
       // What holds or will is never cut off by what has been.
@@ -92,7 +93,9 @@ function getPrices({ store, control, clock }: PriceRouteDeps): Route {
         ...{ currency, today },
         rows: shown(rows.map((row) => ({ ...row, standing: known.standingOf(row, today) }))),
         margins: shown(margins.map((row) => ({ ...row, standing: known.marginStandingOf(row, today) }))),
-        shipped: shippedOn(today, known),
+        shipped: shown(tableOn(store.table.entries, today, known)),
+        isCut: Math.max(rows.length, margins.length, store.table.entries.length) > MOST_ROWS,
+        table: { currency: tableCurrency, version, isShipped, isUsed: tableCurrency === currency },
         tenants: await namesOf(control, [...rows, ...margins]),
       };
       return { status: 200, headers: NO_STORE, body };
@@ -100,12 +103,11 @@ function getPrices({ store, control, clock }: PriceRouteDeps): Route {
   });
 }
 
-/** A shipped row holds where it is the newest that has begun and no operator set a price for everybody. */
-function shippedOn(today: string, known: PriceRows) {
-  return SHIPPED_PRICES.map((row) => {
-    const ofModel = SHIPPED_PRICES.filter(
-      ({ provider, model }) => provider === row.provider && model === row.model,
-    );
+/** A row of the table holds where it is the newest that has begun and no operator set a price for everybody. */
+function tableOn(entries: readonly PriceEntry[], today: string, known: PriceRows) {
+  const byModel = Map.groupBy(entries, ({ provider, model }) => `${provider}\n${model}`.toLowerCase());
+  return entries.map((row) => {
+    const ofModel = byModel.get(`${row.provider}\n${row.model}`.toLowerCase()) ?? [];
     const newest = ofModel.filter(({ from }) => from <= today).sort((a, b) => (a.from < b.from ? 1 : -1))[0];
     const isOverruled =
       known.find("model", { provider: row.provider, name: row.model }, "", today) !== undefined;

@@ -9,7 +9,13 @@ import type { Database, Statement } from "../../storage/database.ts";
  * Tables whose rows outlive the tenant: bills (without names), slugs and receipts (nobody takes the place of who is
  * gone), the feed of changes (bounded, ids only).
  */
-const KEPT = new Set(["usage_daily", "usage_daily_marks", "old_slugs", "tenant_receipts", "access_changes"]);
+const KEPT = new Set([
+  ...["usage_daily", "usage_daily_marks", "usage_charges", "gone_usage"],
+  ...["old_slugs", "tenant_receipts", "access_changes"],
+]);
+
+/** What a column is called that says whose a row is. */
+const OWNER_COLUMNS = ["tenant_id", "key_owner"];
 
 /** Instead of an agent, a person and a channel in what stays of the usage. */
 const ALL = "(all)";
@@ -23,17 +29,21 @@ export async function forgetTenantStatements(control: Database, tenantId: Tenant
       sql: `UPDATE users SET display_name = 'Somebody who is gone' WHERE service_of = ? OR only_tenant_id = ?`,
       params: [tenantId, tenantId],
     },
-    ...tables.map((table) => ({ sql: `DELETE FROM "${table}" WHERE tenant_id = ?`, params: [tenantId] })),
+    ...tables.map(({ table, owner }) => ({
+      ...{ sql: `DELETE FROM "${table}" WHERE "${owner}" = ?`, params: [tenantId] },
+    })),
   ];
 }
 
 /** Tables with a tenant's rows, those that others refer to after the others. */
-async function listTables(control: Database): Promise<string[]> {
-  const rows = await control.list<{ name: string }>(
-    `SELECT m.name FROM sqlite_master m JOIN pragma_table_info(m.name) p
-      WHERE m.type = 'table' AND p.name = 'tenant_id' ORDER BY m.name`,
+async function listTables(control: Database): Promise<{ table: string; owner: string }[]> {
+  const rows = await control.list<{ name: string; owner: string }>(
+    `SELECT m.name, p.name AS owner FROM sqlite_master m JOIN pragma_table_info(m.name) p
+      WHERE m.type = 'table' AND p.name IN (SELECT value FROM json_each(?)) ORDER BY m.name`,
+    [JSON.stringify(OWNER_COLUMNS)],
   );
-  const names = rows.map((row) => row.name).filter((name) => !KEPT.has(name));
+  const owners = new Map(rows.map(({ name, owner }) => [name, owner]));
+  const names = [...owners.keys()].filter((name) => !KEPT.has(name));
   const links = await control.list<{ child: string; parent: string }>(
     `SELECT m.name AS child, f."table" AS parent FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) f
       WHERE m.type = 'table'`,
@@ -47,7 +57,7 @@ async function listTables(control: Database): Promise<string[]> {
     ordered.push(name);
   };
   for (const name of names) visit(name, []);
-  return ordered;
+  return ordered.map((table) => ({ table, owner: owners.get(table) ?? "tenant_id" }));
 }
 
 /** Usage becomes a bill: sums per day, provider and model, no longer saying whose they were. */

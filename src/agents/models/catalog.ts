@@ -5,9 +5,11 @@
  * SECURITY: a provider is one of the three and brings its own address and its own key, together. Nothing is ever filled
  * in from another provider, another tenant or the environment.
  */
+
 import type { Clock } from "../../kernel/clock.ts";
 import type { Egress, EgressPolicy } from "../../kernel/egress.ts";
 import { AppError } from "../../kernel/errors.ts";
+import { fetchBoundedJson } from "../../kernel/json.ts";
 import type { TenantScope } from "../../tenancy/scoped.ts";
 import type { KeyOwner } from "../turn/contract.ts";
 import type { ModelEntry, PlatformModels, PlatformProvider } from "./catalog-entry.ts";
@@ -227,7 +229,7 @@ export class ModelCatalog {
       baseUrl,
       apiKey: isBlank(apiKey) ? undefined : apiKey,
       keyOwner,
-      fetch: guarded,
+      fetch: fetchBoundedJson(guarded),
     });
     return new RetryingModel(model, {
       clock,

@@ -71,6 +71,17 @@ export function isRetryable(error: AppError): boolean {
   return error.code === "provider_failed" && RETRYABLE.has(failure as ModelFailure);
 }
 
+/**
+ * Whether the provider was working on a call when it was stopped, by what the call threw: a failure says that the
+ * provider had refused before, or was not asked yet, so there is nothing it could bill.
+ */
+export function wasAtWork(thrown: unknown): boolean {
+  return !(
+    thrown instanceof AppError &&
+    (thrown.code === "provider_failed" || thrown.code === "egress_refused")
+  );
+}
+
 /** The class of an HTTP answer. */
 export function failureOfStatus(status: number, body: string): ModelFailure {
   if (status === 402 || (status === 429 && /insufficient_quota|billing|arrearage/i.test(body)))

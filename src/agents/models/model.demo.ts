@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../../kernel/clock.ts";
 import { type TranscriptMessage, textOf } from "../../protocol/message.ts";
-import { estimateHistoryTokens, estimateTokens } from "../turn/tokens.ts";
+import { estimateInputTokens, estimateTokens } from "../turn/tokens.ts";
 import { afterTool, answerTo, DEMO_LABEL, languageOf, withoutTools } from "./demo-answers.ts";
 import type { ModelEvent, ModelProvider, ModelRequest } from "./model.ts";
 
@@ -30,7 +30,7 @@ export class DemoModel implements ModelProvider {
   }
 
   async *stream(request: ModelRequest): AsyncGenerator<ModelEvent> {
-    const inputTokens = estimateTokens(request.system) + estimateHistoryTokens(request.messages);
+    const inputTokens = estimateInputTokens({ ...request, tools: [] });
     const plan = planAnswer(request);
     for (const piece of pieces(plan.text)) {
       request.signal.throwIfAborted();

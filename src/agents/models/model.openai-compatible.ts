@@ -40,9 +40,11 @@ export class OpenAiCompatibleModel implements ModelProvider {
   }
 
   async *stream(request: ModelRequest): AsyncGenerator<ModelEvent> {
+    const model = await this.load(request.modelId);
+    if (request.signal.aborted) throw this.unasked(request.modelId);
     let hasBegun = false;
     try {
-      const { stream } = await this.open(request);
+      const { stream } = await model.doStream(toCallOptions(request));
       for await (const part of stream) {
         if (part.type === "error" && !isHarmless(part.error)) throw part.error;
         const event = toEvent(part);
@@ -51,18 +53,19 @@ export class OpenAiCompatibleModel implements ModelProvider {
         yield event;
       }
     } catch (thrown) {
-      if (request.signal.aborted) throw request.signal.reason;
+      // An answer that refuses is a refusal, also when the stop came just then.
+      if (request.signal.aborted && !isRefusal(thrown)) throw request.signal.reason;
       throw this.failure(request.modelId, thrown, hasBegun);
     }
   }
 
-  private async open(request: ModelRequest) {
-    let model = this.models.get(request.modelId);
+  private load(modelId: string): Promise<LanguageModel> {
+    let model = this.models.get(modelId);
     if (model === undefined) {
-      model = this.makeModel(request.modelId);
-      this.models.set(request.modelId, model);
+      model = this.makeModel(modelId);
+      this.models.set(modelId, model);
     }
-    return (await model).doStream(toCallOptions(request));
+    return model;
   }
 
   private async makeModel(modelId: string): Promise<LanguageModel> {
@@ -83,6 +86,12 @@ export class OpenAiCompatibleModel implements ModelProvider {
           : { ...body, [isOpenAi ? "max_completion_tokens" : "max_tokens"]: max_tokens },
     });
     return provider(modelId);
+  }
+
+  /** Stopped before anything was sent. */
+  private unasked(model: string): AppError {
+    const { providerId: provider, keyOwner } = this.options;
+    return modelFailure({ provider, model, keyOwner, failure: "unreachable" });
   }
 
   private failure(model: string, thrown: unknown, hasBegun: boolean): AppError {
@@ -107,7 +116,7 @@ export class OpenAiCompatibleModel implements ModelProvider {
       responseBody?: string;
       responseHeaders?: Record<string, string>;
     };
-    if (statusCode !== undefined && statusCode >= 300) {
+    if (statusCode !== undefined && isRefusal(thrown)) {
       const body = (responseBody ?? "").slice(0, 10_000);
       return modelFailure({
         ...facts,
@@ -128,9 +137,16 @@ const EGRESS_FAILURES: Readonly<Record<string, ModelFailure>> = {
   redirects: "not_found",
 };
 
+function isRefusal(thrown: unknown): boolean {
+  const { statusCode } = thrown as { statusCode?: number };
+  return statusCode !== undefined && statusCode >= 300;
+}
+
 function toEvent(part: LanguageModelV4StreamPart): ModelEvent | undefined {
   if (part.type === "text-delta") return { type: "text", delta: part.delta };
   if (part.type === "reasoning-delta") return { type: "reasoning", delta: part.delta };
+  if (part.type === "tool-input-start") return { type: "tool_input", id: part.id, delta: part.toolName };
+  if (part.type === "tool-input-delta") return { type: "tool_input", id: part.id, delta: part.delta };
   if (part.type === "tool-call") {
     return { type: "tool_call", id: part.toolCallId, name: part.toolName, argsText: part.input };
   }
@@ -140,6 +156,7 @@ function toEvent(part: LanguageModelV4StreamPart): ModelEvent | undefined {
   return { type: "finish", stopReason, usage: toUsage(part.usage) };
 }
 
+/** What the provider says, as it says it; what of it can be true is for whoever settles the call. */
 function toUsage(usage: LanguageModelV4Usage): ModelUsage | null {
   const input = usage.inputTokens.total;
   const output = usage.outputTokens.total;

@@ -37,13 +37,18 @@ export interface ModelRequest {
 export type ModelEvent =
   | { type: "text"; delta: string }
   | { type: "reasoning"; delta: string }
+  /** A piece of a call that is being written, for counting; the whole call follows unless the answer breaks off. */
+  | { type: "tool_input"; id: string; delta: string }
   /** A complete call; `argsText` is what the model wrote, hopefully JSON. */
   | { type: "tool_call"; id: string; name: string; argsText: string }
   | { type: "finish"; stopReason: "stop" | "length" | "toolUse"; usage: ModelUsage | null };
 
 /** Something that answers. */
 export interface ModelProvider {
-  /** Throws `provider_failed`, `egress_refused` or the reason of the signal. */
+  /**
+   * Throws `provider_failed`, `egress_refused` or the reason of the signal. The reason means that the provider was at work
+   * when the stop came; a stop that found nothing open throws the failure there was before it, see `wasAtWork`.
+   */
   stream(request: ModelRequest): AsyncIterable<ModelEvent>;
 }
 

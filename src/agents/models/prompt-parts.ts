@@ -1,6 +1,6 @@
 /**
- * Our transcript in the words of the AI SDK. Owns: the translation of messages and tools.
- * Refuses to know: HTTP, streaming.
+ * Our transcript in the words of the AI SDK. Owns: the translation of messages and tools; what is counted as sent is what
+ * this makes of a message. Refuses to know: HTTP, streaming.
  */
 import type { LanguageModelV4CallOptions, LanguageModelV4Prompt } from "@ai-sdk/provider";
 import {
@@ -12,12 +12,15 @@ import {
 } from "../../protocol/message.ts";
 import type { ModelRequest } from "./model.ts";
 
-type PromptMessage = LanguageModelV4Prompt[number];
+/** A message as it is sent. */
+export type PromptMessage = LanguageModelV4Prompt[number];
 type UserParts = Extract<PromptMessage, { role: "user" }>["content"];
 type AssistantParts = Extract<PromptMessage, { role: "assistant" }>["content"];
 
 /** Longest text of an attached file that is shown to the model, characters. */
 const ATTACHED_TEXT_CHARS = 64 * 1024;
+/** Base64 of as many characters at three bytes each, with the line breaks that mail puts in. */
+const ATTACHED_BASE64_CHARS = 280_000;
 
 /** Everything the SDK needs for one call. */
 export function toCallOptions(request: ModelRequest): LanguageModelV4CallOptions {
@@ -50,7 +53,8 @@ function toPrompt(request: ModelRequest): LanguageModelV4Prompt {
   return prompt;
 }
 
-function toMessage(message: TranscriptMessage, takesImages: boolean): PromptMessage | undefined {
+/** A message as the model gets it; undefined for one that is not sent at all. */
+export function toMessage(message: TranscriptMessage, takesImages: boolean): PromptMessage | undefined {
   if (message.role === "compaction") {
     const text = `Summary of the conversation so far:\n\n${message.summary}`;
     return { role: "user", content: [{ type: "text", text }] };
@@ -93,7 +97,8 @@ function attachmentPart(attachment: MessageAttachment, takesImages: boolean): Us
     };
   }
   if (attachment.mimeType.startsWith("text/") || attachment.mimeType === "application/json") {
-    const text = Buffer.from(attachment.content, "base64").toString("utf8").slice(0, ATTACHED_TEXT_CHARS);
+    const head = Buffer.from(attachment.content.slice(0, ATTACHED_BASE64_CHARS), "base64");
+    const text = head.toString("utf8").slice(0, ATTACHED_TEXT_CHARS);
     return { type: "text", text: `Attached file ${name}:\n\n${text}` };
   }
   return { type: "text", text: `[Attached: ${name} (${attachment.mimeType}); this model cannot open it.]` };

@@ -41,7 +41,8 @@ export class RetryingModel implements ModelProvider {
       } catch (thrown) {
         const pauseMs = this.pauseBefore(attempt, thrown);
         if (hasStarted || pauseMs === undefined || request.signal.aborted) throw thrown;
-        await this.wait(pauseMs, request.signal);
+        // A stop while nothing is open: the refusal is what came of the call.
+        if (!(await this.wait(pauseMs, request.signal))) throw thrown;
       }
     }
   }
@@ -53,15 +54,16 @@ export class RetryingModel implements ModelProvider {
     return pauseMs > LONGEST_PAUSE_MS ? undefined : pauseMs;
   }
 
-  private wait(pauseMs: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
+  /** Whether the pause passed without a stop. */
+  private wait(pauseMs: number, signal: AbortSignal): Promise<boolean> {
+    return new Promise((resolve) => {
       const onAbort = () => {
         timer.cancel();
-        reject(signal.reason as Error);
+        resolve(false);
       };
       const timer = this.options.clock.after(pauseMs, () => {
         signal.removeEventListener("abort", onAbort);
-        resolve();
+        resolve(true);
       });
       signal.addEventListener("abort", onAbort, { once: true });
     });

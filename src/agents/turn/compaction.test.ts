@@ -53,7 +53,7 @@ describe("a summary", () => {
 
   it("is asked for with a text that fits, without tools", () => {
     const request = summaryRequest([said(400_000)], ROOM, "m", new AbortController().signal);
-    expect(estimateHistoryTokens(request.messages)).toBeLessThan(3_100);
+    expect(estimateHistoryTokens(request.messages, false)).toBeLessThan(3_100);
     expect(request).toMatchObject({ tools: [], task: "summary", maxOutputTokens: 1_000 });
     const text = String(request.messages[0]?.role === "user" ? request.messages[0].content : "");
     expect(text).toContain("left out");

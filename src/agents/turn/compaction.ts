@@ -17,6 +17,8 @@ const INSTRUCTIONS = `You shorten conversations so that they can go on. Write a 
 export interface Room {
   contextWindow: number;
   maxTokens: number;
+  /** Whether pictures are sent along; they take room only then. */
+  takesImages?: boolean;
 }
 
 /** Tokens a conversation may take before it is summarised. */
@@ -34,12 +36,13 @@ export function planCompaction(
   fixedTokens: number,
 ): number | undefined {
   const limit = compactionThreshold(room);
-  if (fixedTokens + estimateHistoryTokens(messages) <= limit) return undefined;
+  const takesImages = room.takesImages === true;
+  if (fixedTokens + estimateHistoryTokens(messages, takesImages) <= limit) return undefined;
   const budget = Math.floor(limit * KEPT);
   let kept = messages.length - 1;
-  let tokens = estimateMessageTokens(messages[kept]!);
+  let tokens = estimateMessageTokens(messages[kept]!, takesImages);
   for (let index = kept - 1; index > 0; index--) {
-    tokens += estimateMessageTokens(messages[index]!);
+    tokens += estimateMessageTokens(messages[index]!, takesImages);
     if (tokens > budget) break;
     kept = index;
   }

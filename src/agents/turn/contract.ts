@@ -75,6 +75,8 @@ export interface ModelCallRecord {
   provider: string;
   model: string;
   usage: ModelUsage;
+  /** What the provider said, where not all of it could be true. */
+  doubted?: ModelUsage | undefined;
   /** Configured price, if any. */
   cost: ModelCost | undefined;
   keyOwner: KeyOwner;
@@ -90,13 +92,27 @@ export interface ToolIntent {
   isIdempotent: boolean;
 }
 
+/** How a tool's call ended; only one that began can have cost anything. */
+export type ToolEnd =
+  /** It gave its result. */
+  | "answered"
+  /** It said itself that it gives none. */
+  | "failed"
+  /** It worked, and the run was stopped meanwhile. */
+  | "stopped"
+  /** It was never carried out. */
+  | "unbegun";
+
 /** Makes the run's steps durable; every promise resolves only when they are. */
 export interface RunRecorder {
   /** The model asked for tools. */
   assistantStep(step: number, message: AssistantMessage, call: ModelCallRecord): Promise<void>;
-  /** A tool is about to run. */
+  /**
+   * A tool is about to run. Throws `budget_exhausted` or `limit_reached` when what it costs cannot be paid: then nothing was
+   * recorded, and it must not run.
+   */
   toolIntent(step: number, call: ToolIntent): Promise<void>;
-  toolResult(step: number, message: ToolResultMessage, durationMs: number): Promise<void>;
+  toolResult(step: number, message: ToolResultMessage, end: ToolEnd): Promise<void>;
   /**
    * The older part was summarised. `message.keptFromSeq` arrives as a POSITION: the index of the first kept message in
    * `RunInput.history`, counted on through the messages of this run in the order they were taken or recorded.

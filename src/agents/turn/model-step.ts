@@ -6,9 +6,10 @@ import type { Clock } from "../../kernel/clock.ts";
 import { AppError, toAppError } from "../../kernel/errors.ts";
 import type { AssistantMessage, ContentPart, ModelUsage, StopReason } from "../../protocol/message.ts";
 import type { ResolvedModel } from "../models/catalog.ts";
+import { wasAtWork } from "../models/failure.ts";
 import type { ModelEvent, ModelRequest } from "../models/model.ts";
 import type { ModelCallRecord, RunEvent } from "./contract.ts";
-import { estimateHistoryTokens, estimateTokens, settleUsage } from "./tokens.ts";
+import { settleUsage } from "./tokens.ts";
 
 /** A call a model asked for, as it wrote it. */
 export interface AskedCall {
@@ -28,6 +29,8 @@ export interface StepInput {
   request: ModelRequest;
   step: number;
   purpose: ModelCallRecord["purpose"];
+  /** See `boundInputTokens`; no call is counted with more. */
+  mostInputTokens: number;
   clock: Clock;
   emit(event: RunEvent): void;
 }
@@ -55,6 +58,8 @@ class Collector {
   private readonly input: StepInput;
   private readonly startedAtMs: number;
   private readonly asked: AskedCall[] = [];
+  /** Calls that are being written, by id: names and arguments so far. */
+  private readonly begun = new Map<string, string>();
   private text = "";
   private thinking = "";
   private finish: Extract<ModelEvent, { type: "finish" }> | undefined;
@@ -74,7 +79,11 @@ class Collector {
         this.checkLength();
         this.input.emit({ type: "thinking", delta: event.delta });
         return;
+      case "tool_input":
+        this.begun.set(event.id, (this.begun.get(event.id) ?? "") + event.delta);
+        return;
       case "tool_call":
+        this.begun.delete(event.id);
         this.asked.push({ id: event.id, name: event.name, argsText: event.argsText });
         return;
       case "finish":
@@ -89,7 +98,7 @@ class Collector {
     if (this.finish === undefined)
       return this.broken(new AppError("provider_failed", "⚠️ The answer broke off."));
     const { usage, stopReason } = this.finish;
-    const call = this.record(settleUsage(usage, () => this.estimate()));
+    const call = this.record(usage);
     this.input.emit({ type: "usage", outputTokens: call.usage.outputTokens });
     return { kind: "answered", message: this.message(stopReason), call, asked: this.asked };
   }
@@ -97,11 +106,9 @@ class Collector {
   broken(thrown: unknown): StepResult {
     const isAborted = this.input.request.signal.aborted;
     const error = isAborted ? new AppError("aborted", "The run was stopped.") : toAppError(thrown);
-    // A provider that was stopped, or broke off after it began, has worked and will bill; one that refused has not.
-    const hasWorked = isAborted || this.text !== "" || this.thinking !== "" || this.asked.length > 0;
-    const call = hasWorked
-      ? this.record(settleUsage(this.finish?.usage ?? null, () => this.estimate()))
-      : null;
+    // A provider that was stopped at work, or broke off after it began, will bill; one that refused will not.
+    const hasWorked = (isAborted && wasAtWork(thrown)) || this.hasArrived();
+    const call = hasWorked ? this.record(this.finish?.usage ?? null) : null;
     const message = this.message(isAborted ? "aborted" : "error");
     return { kind: "broken", message: { ...message, errorMessage: error.publicMessage }, call, error };
   }
@@ -110,6 +117,10 @@ class Collector {
   refused(error: AppError): StepResult {
     const message = { ...this.message("error"), errorMessage: error.publicMessage };
     return { kind: "broken", message, call: null, error };
+  }
+
+  private hasArrived(): boolean {
+    return this.text !== "" || this.thinking !== "" || this.asked.length > 0 || this.begun.size > 0;
   }
 
   private grow(delta: string): void {
@@ -140,31 +151,28 @@ class Collector {
     };
   }
 
-  private record(usage: ModelUsage): ModelCallRecord {
-    const { model, step, purpose, clock } = this.input;
+  private record(reported: ModelUsage | null): ModelCallRecord {
+    const { model, step, purpose, clock, request, mostInputTokens } = this.input;
+    const { text, thinking } = this;
+    const calls = [...this.asked.map((call) => call.name + call.argsText), ...this.begun.values()];
+    const { maxOutputTokens } = request;
+    const usage = settleUsage(reported, {
+      request,
+      mostInputTokens,
+      maxOutputTokens,
+      arrived: { text, thinking, calls },
+    });
     return {
       step,
       purpose,
       provider: model.provider,
       model: model.id,
       usage,
+      ...(reported === null || usage.isExact ? {} : { doubted: reported }),
       cost: model.cost,
       keyOwner: model.keyOwner,
       startedAtMs: this.startedAtMs,
       endedAtMs: clock.nowMs(),
-    };
-  }
-
-  private estimate(): ModelUsage {
-    const { system, messages, tools } = this.input.request;
-    const offered = tools.length === 0 ? 0 : estimateTokens(JSON.stringify(tools));
-    const asked = this.asked.reduce((sum, call) => sum + 8 + estimateTokens(call.argsText), 0);
-    return {
-      inputTokens: estimateTokens(system) + estimateHistoryTokens(messages) + offered,
-      outputTokens: estimateTokens(this.text) + estimateTokens(this.thinking) + asked,
-      cacheReadTokens: 0,
-      cacheWriteTokens: 0,
-      isExact: false,
     };
   }
 }

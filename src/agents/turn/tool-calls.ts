@@ -1,6 +1,6 @@
 /**
  * Carrying out what a model asked for. Owns: reading arguments, order of intent, run and result, bounds.
- * Refuses to know: what tools do, the model.
+ * Refuses to know: what tools do, the model, what calls cost (the recorder refuses an intent that cannot be paid).
  *
  * One after the other: a model that asks for two writes means them in order.
  */
@@ -11,7 +11,7 @@ import { parseUntrusted } from "../../kernel/json.ts";
 import type { Log } from "../../kernel/log.ts";
 import type { ContentPart, ToolResultMessage } from "../../protocol/message.ts";
 import { readArguments, type Tool, type Toolbox } from "../tools/tool.ts";
-import type { RunInput } from "./contract.ts";
+import type { RunInput, ToolEnd } from "./contract.ts";
 import type { AskedCall } from "./model-step.ts";
 
 /** Calls carried out per step; more are answered with an error. */
@@ -110,11 +110,10 @@ export async function runToolCall(
   const title = tool === undefined ? name : titleOf(tool, args);
   const startedMs = deps.clock.monotonicMs();
   await input.checkpoint?.();
-  if (call.problem === undefined && tool !== undefined) {
-    await input.recorder.toolIntent(step, { id: callId, name, args, isIdempotent: tool.isIdempotent });
-  }
+  const ready = await begin(input, step, call);
   input.emit({ type: "tool_start", callId, name, args, title });
-  const { text, isError } = await carryOut(deps, input, call);
+  const { text, end } = typeof ready === "string" ? unbegun(ready) : await carryOut(deps, input, call, ready);
+  const isError = end !== "answered";
   const durationMs = Math.round(deps.clock.monotonicMs() - startedMs);
   const message: ToolResultMessage = {
     role: "toolResult",
@@ -124,31 +123,57 @@ export async function runToolCall(
     isError,
     timestamp: deps.clock.nowMs(),
   };
-  await input.recorder.toolResult(step, message, durationMs);
+  await input.recorder.toolResult(step, message, end);
   input.emit({ type: "tool_end", callId, name, args, title, isError, text, durationMs });
   return message;
+}
+
+/** What a call gave, for the model. */
+interface Outcome {
+  text: string;
+  end: ToolEnd;
+}
+
+const STOPPED = "Stopped before it began.";
+
+/** Record that a call is about to be carried out; the tool to run, or why it is not run. */
+async function begin(input: RunInput, step: number, call: PlannedCall): Promise<Tool | string> {
+  const { id, name, args, tool, problem } = call;
+  if (problem !== undefined || tool === undefined) return problem ?? "Unknown tool.";
+  if (input.signal.aborted) return STOPPED;
+  try {
+    await input.recorder.toolIntent(step, { id, name, args, isIdempotent: tool.isIdempotent });
+    return tool;
+  } catch (thrown) {
+    const error = toAppError(thrown);
+    if (error.code !== "budget_exhausted" && error.code !== "limit_reached") throw thrown;
+    return `Not carried out: ${error.publicMessage.replace(/^⚠️ /u, "")}`;
+  }
+}
+
+function unbegun(text: string): Outcome {
+  return { text, end: "unbegun" };
 }
 
 async function carryOut(
   deps: ToolCallDeps,
   input: RunInput,
   call: PlannedCall,
-): Promise<{ text: string; isError: boolean }> {
-  const { tool, problem } = call;
-  if (problem !== undefined || tool === undefined) return { text: problem ?? "Unknown tool.", isError: true };
-  if (input.signal.aborted) return { text: "Stopped before it began.", isError: true };
+  tool: Tool,
+): Promise<Outcome> {
+  if (input.signal.aborted) return unbegun(STOPPED);
   const { scope, principal, agent, sessionKey, runId, signal } = input;
   const update = (output: string) =>
     input.emit({ type: "tool_update", callId: call.id, output: clip(output) });
   try {
     const text = await tool.run(call.args, { scope, principal, agent, sessionKey, runId, signal, update });
-    return { text: clip(text), isError: false };
+    return { text: clip(text), end: "answered" };
   } catch (thrown) {
     if (signal.aborted)
-      return { text: "Stopped before it finished; its effect is uncertain.", isError: true };
+      return { text: "Stopped before it finished; its effect is uncertain.", end: "stopped" };
     const error = thrown instanceof AppError ? thrown : toAppError(thrown);
     if (error.code === "internal") deps.log.error({ err: thrown, tool: call.name }, "a tool failed");
-    return { text: clip(error.publicMessage), isError: true };
+    return { text: clip(error.publicMessage), end: "failed" };
   }
 }
 

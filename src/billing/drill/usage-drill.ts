@@ -43,6 +43,8 @@ export interface DrillSums {
 export interface DrillRow extends DrillSums {
   key: string;
   name: string;
+  /** Of the output tokens those that were thought and not said; only where events are summed: turns, or within one. */
+  reasoningTokens?: number;
 }
 
 /** An answer; `rest` are the rows that did not fit, undefined when all did. */
@@ -80,7 +82,7 @@ const FROM_EVENTS = `FROM usage_events u CROSS JOIN ${DAYS}
   ON u.at_ms / 900000 >= d.first_slot AND u.at_ms / 900000 < d.end_slot`;
 
 type SumRow = Record<(typeof SUMMED)[number] | "calls" | "tool_calls", number>;
-type GroupRow = SumRow & { key: string; name: string };
+type GroupRow = SumRow & { key: string; name: string; reasoning_tokens?: number };
 
 /** Sum what the filter lets through in the days of the window, by one thing. */
 export async function readDrill(
@@ -103,7 +105,7 @@ export async function readDrill(
     params,
   );
   const total = toSums(all);
-  const shown = rows.map((row) => ({ key: row.key, name: row.name, ...toSums(row) }));
+  const shown = rows.map(toRow);
   const left = (all?.groups ?? 0) - shown.length;
   return { rows: shown, rest: left <= 0 ? undefined : { rows: left, ...restOf(total, shown) }, total };
 }
@@ -129,7 +131,7 @@ function eventSource(window: UsageWindow): Source {
     from: FROM_EVENTS,
     conditions: ["u.day BETWEEN ? AND ?"],
     params: [addDays(window.startDate, -2), addDays(window.endDate, 2)],
-    sums: `${TOKEN_SUMS}, ${calls}`,
+    sums: `${TOKEN_SUMS}, coalesce(sum(u.reasoning_tokens), 0) AS reasoning_tokens, ${calls}`,
   };
 }
 
@@ -160,6 +162,11 @@ function toSums(row: SumRow | undefined): DrillSums {
     calls: row?.calls ?? 0,
     toolCalls: row?.tool_calls ?? 0,
   };
+}
+
+function toRow(row: GroupRow): DrillRow {
+  const { key, name, reasoning_tokens: reasoningTokens } = row;
+  return { key, name, ...toSums(row), ...(reasoningTokens === undefined ? {} : { reasoningTokens }) };
 }
 
 function restOf(total: DrillSums, rows: readonly DrillSums[]): DrillSums {

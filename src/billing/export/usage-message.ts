@@ -1,7 +1,11 @@
 /**
- * Usage as it leaves the house. Owns: the CloudEvents form of an event (CloudEvents 1.0, JSON batch), reading a run of
- * events. Refuses to know: where messages go.
+ * Usage as it leaves the house. Owns: the CloudEvents form of an event (CloudEvents 1.0, JSON batch), what tells events
+ * apart for ever, reading a run of events. Refuses to know: where messages go.
+ *
+ * A file that came from a backup gives numbers out a second time. So an event is told by its number and its key, which
+ * is made of what it says, and ids of events and messages contain keys.
  */
+import { sha256Hex } from "../../kernel/crypto.ts";
 import type { TenantId } from "../../kernel/ids.ts";
 import type { TenantScope } from "../../tenancy/scoped.ts";
 
@@ -27,16 +31,27 @@ export interface UsageMessage {
   firstSeq: number;
   lastSeq: number;
   events: UsageCloudEvent[];
+  /** A key for each event. */
+  keys: string[];
 }
 
 /** Events of one message. */
 export const MESSAGE_EVENTS = 100;
 
-interface EventRow {
+/** Characters of a key. */
+export const KEY_CHARS = 12;
+
+interface KeyRow {
   seq: number;
   run_id: string;
   step: number;
   kind: "model" | "tool";
+  ordinal: number;
+  cost_micros: number;
+  at_ms: number;
+}
+
+interface EventRow extends KeyRow {
   purpose: string;
   agent_id: string;
   session_key: string;
@@ -52,15 +67,43 @@ interface EventRow {
   output_tokens: number;
   cache_read_tokens: number;
   cache_write_tokens: number;
+  reasoning_tokens: number;
   is_error: number;
   is_exact: number;
-  cost_micros: number;
   /** What the provider counted above what was held back for the call; not the tenant's. */
   overrun_micros: number;
   price_origin: string;
   key_owner: string;
-  at_ms: number;
   day: string;
+}
+
+function keyOf({ run_id, step, kind, ordinal, at_ms, cost_micros }: KeyRow): string {
+  return sha256Hex([run_id, step, kind, ordinal, at_ms, cost_micros].join("\n")).slice(0, KEY_CHARS);
+}
+
+/** Keys of the events from one number to another, by number; at most 1,000. */
+export async function readKeys(
+  scope: TenantScope,
+  firstSeq: number,
+  lastSeq: number,
+): Promise<Map<number, string>> {
+  const rows = await scope.db.list<KeyRow>(
+    `SELECT seq, run_id, step, kind, ordinal, at_ms, cost_micros FROM usage_events
+      WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT 1000`,
+    [firstSeq, lastSeq],
+  );
+  return new Map(rows.map((row) => [row.seq, keyOf(row)]));
+}
+
+/** Key of one event; empty when there is none. */
+export async function readKey(scope: TenantScope, seq: number): Promise<string> {
+  return (await readKeys(scope, seq, seq)).get(seq) ?? "";
+}
+
+/** Number of the newest event, 0 for none. */
+export async function newestSeq(scope: TenantScope): Promise<number> {
+  const row = await scope.db.find<{ seq: number }>("SELECT coalesce(max(seq), 0) AS seq FROM usage_events");
+  return row?.seq ?? 0;
 }
 
 /** The events after `afterSeq`, up to `untilSeq` when it is given; undefined when there are none. */
@@ -81,18 +124,22 @@ export async function readMessage(
   const last = rows.at(-1);
   if (first === undefined || last === undefined) return undefined;
   const { tenantId, tenant } = scope;
+  const keys = rows.map(keyOf);
+  const digest = sha256Hex(keys.join()).slice(0, 8);
   return {
-    id: `usage.${exportOf === "" ? "platform" : "tenant"}.${tenantId}.${first.seq}-${last.seq}`,
+    // With the day that is put after it, an identifier at Stripe: at most 100 characters.
+    id: `usage.${exportOf === "" ? "platform" : "tenant"}.${tenantId}.${first.seq}-${last.seq}.${digest}`,
     ...{ tenantId, slug: tenant.slug, firstSeq: first.seq, lastSeq: last.seq },
-    events: rows.map((row) => toCloudEvent(tenantId, row, currency)),
+    events: rows.map((row, index) => toCloudEvent(tenantId, row, keys[index] ?? "", currency)),
+    keys,
   };
 }
 
-function toCloudEvent(tenantId: TenantId, row: EventRow, currency: string): UsageCloudEvent {
+function toCloudEvent(tenantId: TenantId, row: EventRow, key: string, currency: string): UsageCloudEvent {
   const isStorage = row.channel === "storage";
   return {
     specversion: "1.0",
-    id: `${tenantId}.${row.seq}`,
+    id: `${tenantId}.${row.seq}.${key}`,
     source: `urn:creel:tenant:${tenantId}`,
     type: isStorage ? "creel.usage.storage.v1" : `creel.usage.${row.kind}.v1`,
     subject: row.run_id,
@@ -104,6 +151,7 @@ function toCloudEvent(tenantId: TenantId, row: EventRow, currency: string): Usag
       ...{ userId: row.user_id, channel: row.channel, provider: row.provider, model: row.model },
       toolName: row.tool_name === "" ? null : row.tool_name,
       ...{ inputTokens: row.input_tokens, outputTokens: row.output_tokens },
+      reasoningTokens: row.reasoning_tokens,
       ...{ cacheReadTokens: row.cache_read_tokens, cacheWriteTokens: row.cache_write_tokens },
       ...{ isError: row.is_error === 1, isExact: row.is_exact === 1, currency },
       costMicros: row.cost_micros,

@@ -1,69 +1,109 @@
 /**
- * Usage as Stripe meter events. Owns: what a message is there: one meter event for each day of it, whose value is what
- * is charged, in micro-units. Refuses to know: prices at Stripe, cursors.
- * https://docs.stripe.com/api/billing/meter-event: events with an identifier known from the last 24 hours count once.
+ * Charges as Stripe meter events. Owns: the request, reading its answer, whose customer a tenant is. Refuses to know:
+ * prices at Stripe, which charges there are.
+ *
+ * https://docs.stripe.com/api/billing/meter-event: an identifier is known for at least 24 hours and counts once; the
+ * timestamp lies within 35 days. This endpoint answers repetitions with status 400 and a sentence, the newer one with a code.
  */
-import type { UsageMessage } from "./usage-message.ts";
-import type { Delivery, UsageSink } from "./usage-sink.ts";
+import { AppError } from "../../kernel/errors.ts";
+import type { Tenant } from "../../tenancy/tenant.ts";
+import type { Charge, ChargeOutcome, UsageMeter } from "./usage-sink.ts";
 
 /** How Stripe is reached. */
 export interface StripeMeterSettings {
   apiKey: string;
   /** `event_name` of the meter. */
   meter: string;
-  /** Stripe's customer by tenant slug; other tenants are not sent. */
-  customers: Readonly<Record<string, string>>;
+  /** Stripe's customer by tenant id, or by the slug that the tenant has now; null for tenants that are not billed there. */
+  customers: Readonly<Record<string, string | null>>;
   /** Another address than Stripe's own, for tests. */
   apiBase?: string | undefined;
 }
 
+const DAY_MS = 24 * 3_600_000;
+
 /** See the head of this file. */
-export class StripeMeterSink implements UsageSink {
+export class StripeMeter implements UsageMeter {
+  readonly remembersMs = DAY_MS;
+  readonly longestAgeMs = 35 * DAY_MS;
+  readonly known: readonly string[];
   private readonly settings: StripeMeterSettings;
-  private readonly send: typeof fetch;
+  private readonly request: typeof fetch;
 
-  /** @param send goes through the egress guard */
-  constructor(settings: StripeMeterSettings, send: typeof fetch) {
+  /** @param request goes through the egress guard */
+  constructor(settings: StripeMeterSettings, request: typeof fetch) {
     this.settings = settings;
-    this.send = send;
+    this.request = request;
+    this.known = Object.keys(settings.customers);
   }
 
-  async deliver(message: UsageMessage): Promise<Delivery> {
-    const customer = this.settings.customers[message.slug];
-    if (customer === undefined) return { ok: true };
+  customerOf({ id, slug }: Pick<Tenant, "id" | "slug">): string | null | undefined {
+    const { customers } = this.settings;
+    const key = [id, slug].find((one) => Object.hasOwn(customers, one));
+    return key === undefined ? undefined : customers[key];
+  }
+
+  async send(charge: Charge): Promise<ChargeOutcome> {
     const { openStripe } = await import("../payments/stripe-client.ts");
-    const stripe = await openStripe(this.settings, this.send);
-    for (const [day, micros] of chargedByDay(message)) {
-      try {
-        await stripe.billing.meterEvents.create({
+    const stripe = await openStripe(this.settings, this.request);
+    try {
+      await stripe.billing.meterEvents.create(
+        {
           event_name: this.settings.meter,
-          identifier: `${message.id}.${day}`,
-          timestamp: Math.floor(Date.parse(`${day}T00:00:00Z`) / 1_000),
-          payload: { stripe_customer_id: customer, value: String(micros) },
-        });
-      } catch (thrown) {
-        const delivery = explain(thrown);
-        if (delivery !== undefined) return delivery;
-      }
+          identifier: charge.identifier,
+          timestamp: Math.floor(charge.timestampMs / 1_000),
+          payload: { stripe_customer_id: charge.customer, value: String(charge.amountMicros) },
+        },
+        // ORDER: a repetition that nobody hears of would make the answer to it look like the answer to the first.
+        { maxNetworkRetries: 0 },
+      );
+      return { kind: "accepted" };
+    } catch (thrown) {
+      return explain(thrown, charge.identifier);
     }
-    return { ok: true };
   }
 }
 
-/** What is charged on each day of UTC; days without charges are left out. */
-function chargedByDay(message: UsageMessage): Map<string, number> {
-  const byDay = new Map<string, number>();
-  for (const { time, data } of message.events) {
-    const micros = Number(data["chargedMicros"]);
-    const day = time.slice(0, 10);
-    if (micros > 0) byDay.set(day, (byDay.get(day) ?? 0) + micros);
-  }
-  return byDay;
+const TIMES = new Set(["timestamp_too_far_in_past", "timestamp_in_future", "timestamp_too_far_in_future"]);
+/** Answers that say that nothing was done. Of 409 and 5xx Stripe says that nobody can tell. */
+const REFUSALS = new Set([400, 401, 402, 403, 404, 429]);
+const GENERAL = new Set([401, 403, 429]);
+/** The request never left. */
+const UNSENT = new Set([
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "ENETUNREACH",
+  "EHOSTUNREACH",
+  "UND_ERR_CONNECT_TIMEOUT",
+]);
+
+interface StripeFault {
+  code?: string;
+  type?: string;
+  message?: string;
+  statusCode?: number;
+  detail?: unknown;
 }
 
-/** Undefined when Stripe has the event already. */
-function explain(thrown: unknown): Delivery | undefined {
-  const { code, type } = thrown as { code?: string; type?: string };
-  if (code === "duplicate_meter_event") return undefined;
-  return { ok: false, reason: `Stripe: ${code ?? type ?? "could not be reached"}`, isGone: false };
+function explain(thrown: unknown, identifier: string): ChargeOutcome {
+  const { code, type, message = "", statusCode, detail } = thrown as StripeFault;
+  const isRepeated = /already exists with identifier/i.test(message) && message.includes(identifier);
+  if (code === "duplicate_meter_event" || (statusCode === 400 && isRepeated)) return { kind: "accepted" };
+  const reason = `Stripe: ${code ?? (statusCode === 400 ? message.slice(0, 200) : type) ?? "could not be reached"}`;
+  if (statusCode === undefined && isUnsent(detail))
+    return { kind: "refused", reason: "Stripe could not be reached.", isForGood: false, isGeneral: true };
+  if (statusCode === undefined || !REFUSALS.has(statusCode)) return { kind: "unknown", reason };
+  const isForGood =
+    (code !== undefined && TIMES.has(code)) ||
+    (statusCode === 400 && /timestamp.*(?:past|future)/is.test(message));
+  return { kind: "refused", reason, isForGood, isGeneral: GENERAL.has(statusCode) };
+}
+
+function isUnsent(detail: unknown): boolean {
+  for (let cause = detail; cause instanceof Error; cause = cause.cause) {
+    if (UNSENT.has((cause as NodeJS.ErrnoException).code ?? "")) return true;
+    if (cause instanceof AppError && cause.details?.["reason"] === "refused") return true;
+  }
+  return false;
 }

@@ -30,6 +30,8 @@ export interface Budget extends BudgetKey {
 /** Where the plan's monthly limit comes from; null is no limit. Spending above it takes from credit. */
 export interface BudgetSource {
   monthlyLimitOf(tenant: Tenant): Promise<number | null>;
+  /** The part of it for work that nobody waits for; without this there is none. */
+  backgroundLimitOf?(tenant: Tenant): Promise<number | null>;
 }
 
 /** No plan limits anything. */

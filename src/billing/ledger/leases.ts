@@ -13,6 +13,8 @@ import { releaseLapsed, renewLeases } from "./reserve-sql.ts";
 const LEASE_MS = 40_000;
 /** How often leases are renewed and lapsed ones are looked for. */
 const SWEEP_MS = 10_000;
+/** Sweeps from one look to the next, at most, at a tenant whose file cannot be written: five minutes. */
+const MOST_PAUSE = 30;
 
 interface Watched {
   scope: TenantScope;
@@ -20,6 +22,9 @@ interface Watched {
   readonly runs: Set<RunId>;
   /** Sweeps to come that look for what lapsed, though no run of ours is there. */
   looks: number;
+  /** Looks that failed in a row, and sweeps to be left out until the next. */
+  failures: number;
+  pause: number;
 }
 
 /** Sweeps after which everything that could lapse has. */
@@ -56,7 +61,14 @@ export class Leases {
 
   /** A tenant that may have reservations of a process that died. */
   watch(scope: TenantScope): void {
-    this.entry(scope).looks = LOOKS;
+    const entry = this.entry(scope);
+    entry.looks = LOOKS;
+    entry.pause = 0;
+  }
+
+  /** A tenant that goes, and all that it has with it. */
+  forget(tenantId: TenantId): void {
+    this.watched.delete(tenantId);
   }
 
   /** Renew what lives and give back what lapsed, in every watched tenant; never rejects. */
@@ -75,7 +87,7 @@ export class Leases {
   private entry(scope: TenantScope): Watched {
     let entry = this.watched.get(scope.tenantId);
     if (entry === undefined) {
-      entry = { scope, runs: new Set(), looks: LOOKS };
+      entry = { scope, runs: new Set(), looks: LOOKS, failures: 0, pause: 0 };
       this.watched.set(scope.tenantId, entry);
     }
     entry.scope = scope;
@@ -86,6 +98,11 @@ export class Leases {
   private async sweepTenant(entry: Watched): Promise<void> {
     const { scope } = entry;
     const runs = [...entry.runs];
+    // What lives is renewed at every sweep; another process could take it away else.
+    if (entry.pause > 0 && runs.length === 0) {
+      entry.pause--;
+      return;
+    }
     try {
       await runInContext({ tenantId: scope.tenantId, principal: null, requestId: "leases" }, async () => {
         const nowMs = this.clock.nowMs();
@@ -94,12 +111,14 @@ export class Leases {
         );
         if (open.length === 0) {
           entry.looks--;
+          entry.failures = 0;
           return;
         }
         // ORDER: what is alive is renewed first; a clock that jumped must not take it away.
         const outcome = await scope.db.write({
           statements: [renewLeases(runs, nowMs + LEASE_MS), releaseLapsed(nowMs, runs)],
         });
+        entry.failures = 0;
         const lapsed = outcome.committed ? (outcome.results[1]?.rows ?? []) : [];
         if (lapsed.length > 0)
           this.log.warn(
@@ -108,9 +127,13 @@ export class Leases {
           );
       });
     } catch (thrown) {
-      entry.looks--;
+      // ORDER: a look that failed has seen nothing, so it does not count: something may be held until the file can be written.
+      entry.failures++;
+      entry.pause = Math.min(2 ** entry.failures, MOST_PAUSE) - 1;
       this.log.warn({ err: thrown, tenantId: scope.tenantId }, "leases could not be looked at");
     }
-    if (entry.runs.size === 0 && entry.looks <= 0) this.watched.delete(scope.tenantId);
+    const isDone = entry.runs.size === 0 && entry.looks <= 0;
+    // It may have gone meanwhile, and be another one's by now.
+    if (isDone && this.watched.get(scope.tenantId) === entry) this.watched.delete(scope.tenantId);
   }
 }

@@ -68,10 +68,10 @@ export interface Entry {
 }
 
 const MOST_MICROS = 1_000_000_000_000_000;
-const MOST_LEFT = `SELECT min(amount, coalesce((SELECT balance_micros FROM ledger_balances WHERE account = 'credit'), 0))
-  AS micros FROM entry`;
 const LINE = `seq, id, kind, from_account AS "from", to_account AS "to", amount_micros AS amountMicros, at_ms AS atMs,
   period, source, source_id AS sourceId, nullif(run_id, '') AS runId, linked_to AS linkedTo, details`;
+
+type LineRow = Omit<Transfer, "details"> & { details: string };
 
 /** See the head of this file. */
 export class Ledger {
@@ -97,17 +97,21 @@ export class Ledger {
     const conditions: [string, SqlValue | undefined][] = [
       ["seq > ?", filter.after],
       ["seq < ?", filter.before],
-      ["run_id = ?", filter.runId],
-      ["kind = ?", filter.kind],
+      // Said twice because the index is of lines with a run; of run and kind the run leaves fewer lines.
+      ["run_id <> '' AND run_id = ?", filter.runId],
+      [filter.runId === undefined ? "kind = ?" : "+kind = ?", filter.kind],
       ["at_ms >= ?", filter.fromMs],
       ["at_ms < ?", filter.toMs],
     ];
     const given = conditions.filter(([, value]) => value !== undefined) as [string, SqlValue][];
     const where = given.length === 0 ? "" : `WHERE ${given.map(([sql]) => sql).join(" AND ")}`;
-    const rows = await scope.db.list<Omit<Transfer, "details"> & { details: string }>(
-      `SELECT ${LINE} FROM ledger_transfers ${where} ORDER BY seq ${filter.order === "newest" ? "DESC" : "ASC"} LIMIT ?`,
-      [...given.map(([, value]) => value), limit + 1],
-    );
+    // Nothing is in the order of time, so a period long ago is looked for in all lines: not on the event loop.
+    const isTimed = filter.runId === undefined && (filter.fromMs !== undefined || filter.toMs !== undefined);
+    const sql = `SELECT ${LINE} FROM ledger_transfers ${where} ORDER BY seq ${filter.order === "newest" ? "DESC" : "ASC"} LIMIT ?`;
+    const params = [...given.map(([, value]) => value), limit + 1];
+    const rows = await (isTimed
+      ? scope.db.report<LineRow>(sql, params)
+      : scope.db.list<LineRow>(sql, params));
     const page = rows.slice(0, limit);
     const transfers = page.map((row) => ({
       ...row,
@@ -136,28 +140,37 @@ export class Ledger {
     return this.statement(scope, "redeem", "codes", "credit", entry);
   }
 
-  /** Credit that ended: as much of the amount as is left and not reserved. Changes no row when nothing is. */
-  expireStatement(scope: TenantScope, entry: Entry): Statement {
-    return this.statement(scope, "expire", "credit", "expired", entry, MOST_LEFT);
+  /**
+   * Credit whose time is over leaves, as far as it is there; what calls hold of it leaves when it comes back and this is
+   * done again. At most `limit` grants; returns how many.
+   */
+  async expire(scope: TenantScope, limit: number): Promise<number> {
+    const atMs = this.clock.nowMs();
+    // A grant can leave in parts, each a line of its own.
+    const sql = `INSERT INTO ledger_transfers (source, source_id, ordinal, kind, from_account, to_account, amount_micros,
+        at_ms, period, linked_to)
+      SELECT 'expiry', l.id, (SELECT count(*) FROM ledger_transfers WHERE source = 'expiry' AND source_id = l.id), 'expire',
+        'credit', 'expired', l.left_micros, ?, ?, l.id
+      FROM credit_lots l WHERE l.left_micros > 0 AND l.ends_at_ms <= ? ORDER BY l.ends_at_ms, l.seq LIMIT ?`;
+    const params = [atMs, this.periodOf(scope, atMs), atMs, limit];
+    const outcome = await scope.db.write({ statements: [{ sql, params }] });
+    return outcome.committed ? (outcome.results[0]?.changes ?? 0) : 0;
   }
 
-  /** See `expireStatement`. */
-  async expire(scope: TenantScope, entry: Entry): Promise<boolean> {
-    const outcome = await scope.db.write({ statements: [this.expireStatement(scope, entry)] });
-    return outcome.committed && outcome.results[0]?.changes === 1;
-  }
-
-  /** A correction: in the tenant's favour to its credit, or with a negative amount from it. */
-  async adjust(scope: TenantScope, entry: Entry): Promise<boolean> {
-    const isDebit = entry.amountMicros < 0;
-    const [from, to] = isDebit ? ["credit", "adjustment"] : ["adjustment", "credit"];
-    const amount = { ...entry, amountMicros: Math.abs(entry.amountMicros) };
-    return this.post(scope, this.statement(scope, "adjust", from!, to!, amount), amount);
+  /** The line of a correction, from credit or to it, if `condition` (SQL, with its `bounds`) holds; see Adjustments. */
+  adjustStatement(
+    scope: TenantScope,
+    isDebit: boolean,
+    entry: Entry,
+    condition: { sql: string; bounds: readonly SqlValue[] },
+  ): Statement {
+    const [from, to] = isDebit ? (["credit", "adjustment"] as const) : (["adjustment", "credit"] as const);
+    return this.statement(scope, "adjust", from, to, entry, condition);
   }
 
   /** Check the chain of lines, and all that follows from them; names the first thing wrong. `control`: see verify. */
   verify(scope: TenantScope, control?: Database): Promise<LedgerVerdict> {
-    return verifyLedger(scope, control);
+    return verifyLedger(scope, control, this.clock);
   }
 
   private statement(
@@ -166,7 +179,7 @@ export class Ledger {
     from: string,
     to: string,
     entry: Entry,
-    amountOf = "SELECT amount AS micros FROM entry",
+    condition: { sql: string; bounds: readonly SqlValue[] } = { sql: "true", bounds: [] },
   ): Statement {
     const { amountMicros, source, sourceId } = entry;
     if (!Number.isSafeInteger(amountMicros) || amountMicros < 1 || amountMicros > MOST_MICROS)
@@ -175,18 +188,22 @@ export class Ledger {
     if (source === "call" || source === "tool" || source === "" || sourceId === "")
       throw new AppError("internal", "A ledger line needs a source of its own.");
     const atMs = entry.atMs ?? this.clock.nowMs();
-    const period = this.calendars.of(scope.tenant.timeZone).dayOf(atMs).slice(0, 7);
+    const period = this.periodOf(scope, atMs);
     return {
       sql: `INSERT INTO ledger_transfers (source, source_id, ordinal, kind, from_account, to_account, amount_micros,
         at_ms, period, linked_to, details)
-        WITH entry (amount) AS (VALUES (?)), fitting AS (${amountOf})
-        SELECT ?, ?, 0, ?, ?, ?, fitting.micros, ?, ?, ?, coalesce(?, '{}') FROM fitting WHERE fitting.micros > 0
+        SELECT ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, coalesce(?, '{}') WHERE ${condition.sql}
         ON CONFLICT DO NOTHING`,
       params: [
-        ...[amountMicros, source, sourceId, kind, from, to, atMs, period, entry.linkedTo ?? null],
+        ...[source, sourceId, kind, from, to, amountMicros, atMs, period, entry.linkedTo ?? null],
         entry.details === undefined ? null : JSON.stringify(entry.details),
+        ...condition.bounds,
       ],
     };
+  }
+
+  private periodOf({ tenant }: TenantScope, atMs: number): string {
+    return this.calendars.of(tenant.timeZone).dayOf(atMs).slice(0, 7);
   }
 
   private async post(

@@ -3,17 +3,23 @@
  * lease. Refuses to know: prices, when calls are made. What follows in the ledger is in migrations/tenant/0006-ledger.sql.
  */
 import type { SqlValue, Statement } from "../../storage/database.ts";
+import { backgroundHeld, backgroundSpent } from "../plans/background.ts";
+import { endedCredit } from "./credit-lots.ts";
 
 /** A call as the store sees it. Micro-units, milliseconds. */
 export interface ReservedCall {
   runId: string;
   /** Unique within the run, over all its attempts. */
   step: number;
-  /** 0 a turn, 1 a summary; as in usage events. */
+  /** 0 a turn, 1 a summary, then calls of tools; as in usage events. */
   ordinal: number;
   amountMicros: number;
   /** The plan's limit for the month; null for none. */
   planLimitMicros: number | null;
+  /** Nobody waits for it. */
+  isBackground?: boolean | undefined;
+  /** The plan's part for such work; null for none. */
+  backgroundLimitMicros?: number | null | undefined;
   /** `YYYY-MM`. */
   month: string;
   userId: string;
@@ -22,42 +28,39 @@ export interface ReservedCall {
   keyId: string;
   provider: string;
   model: string;
+  /** Empty for a model's call, else what is called; provider and model are empty then. */
+  toolName: string;
   priceOrigin: string;
   atMs: number;
   leaseUntilMs: number;
 }
 
+/** The ordinal of the first call of a tool; lower ones are calls of models. */
+export const FIRST_TOOL_ORDINAL = 2;
+
 /** Budgets that apply to a call; the statement before it is a table `call`. */
 const APPLIES = `(b.scope = 'tenant' OR b.scope = 'user' AND b.scope_id = call.user_id
   OR b.scope = 'agent' AND b.scope_id = call.agent_id OR b.scope = 'key' AND b.scope_id = call.key_id)`;
 
-/** Counters that are not there yet, from the lines: a budget that was set, or a month that began. */
-const OPEN_COUNTERS = `INSERT INTO budget_counters
-  WITH call (month, user_id, agent_id, key_id) AS (VALUES (?, ?, ?, ?)),
-  missing AS (SELECT b.scope, b.scope_id, iif(b.period = 'month', call.month, 'total') AS period
-    FROM call CROSS JOIN budgets b WHERE ${APPLIES} AND NOT EXISTS (SELECT 1 FROM budget_counters c
-      WHERE c.scope = b.scope AND c.scope_id = b.scope_id AND c.period = iif(b.period = 'month', call.month, 'total')))
-  SELECT m.scope, m.scope_id, m.period, coalesce(sum(n.spent_micros), 0), coalesce(sum(n.reserved_micros), 0)
-  FROM missing m LEFT JOIN ledger_counts n ON n.period BETWEEN iif(m.period = 'total', '', m.period)
-    AND iif(m.period = 'total', '~', m.period)
-    AND CASE m.scope WHEN 'tenant' THEN 1 WHEN 'user' THEN n.user_id = m.scope_id
-      WHEN 'agent' THEN n.agent_id = m.scope_id ELSE n.key_id = m.scope_id END
-  GROUP BY m.scope, m.scope_id, m.period`;
-
-// The plan's limit is drawn first, credit after it; every other budget stands for itself.
+// The plan's limit is drawn first, credit after it; every other budget stands for itself. Credit below zero is none.
 const RESERVE = `INSERT INTO reservations (run_id, step, ordinal, state, amount_micros, from_budget_micros,
-    from_credit_micros, period, user_id, agent_id, key_id, provider, model, price_origin, made_at_ms, lease_until_ms)
+    from_credit_micros, period, user_id, agent_id, key_id, provider, model, tool_name, price_origin, made_at_ms,
+    lease_until_ms, is_background)
   WITH call (run_id, step, ordinal, amount, plan_limit, month, user_id, agent_id, key_id, provider, model,
-    price_origin, at_ms, lease_until_ms) AS (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)),
+    tool_name, price_origin, at_ms, lease_until_ms, is_background, background_limit)
+    AS (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)),
   purse AS (SELECT CASE WHEN plan_limit IS NULL THEN amount ELSE max(0, min(amount, plan_limit + coalesce(
     (SELECT balance_micros FROM ledger_balances WHERE account = 'budget:tenant:' || month), 0))) END AS drawn FROM call)
   SELECT run_id, step, ordinal, 'open', amount, drawn, amount - drawn, month, user_id, agent_id, key_id, provider,
-    model, price_origin, at_ms, lease_until_ms
+    model, tool_name, price_origin, at_ms, lease_until_ms, is_background
   FROM call, purse
-  WHERE amount - drawn <= max(0, coalesce((SELECT balance_micros FROM ledger_balances WHERE account = 'credit'), 0))
+  WHERE amount - drawn <= max(0, coalesce((SELECT balance_micros FROM ledger_balances WHERE account = 'credit'), 0)
+      - ${endedCredit("call.at_ms")})
     AND NOT EXISTS (SELECT 1 FROM budgets b LEFT JOIN budget_counters c ON c.scope = b.scope
         AND c.scope_id = b.scope_id AND c.period = iif(b.period = 'month', call.month, 'total')
       WHERE ${APPLIES} AND coalesce(c.spent_micros + c.reserved_micros, 0) + call.amount > b.limit_micros)
+    AND (call.background_limit IS NULL
+      OR call.amount + ${backgroundSpent("call.month")} + ${backgroundHeld("call.month")} <= call.background_limit)
   ON CONFLICT DO NOTHING`;
 
 /**
@@ -68,7 +71,8 @@ export function reserveStatements(call: ReservedCall, firstStep: number): Statem
   const { month, userId, agentId, keyId } = call;
   const params: SqlValue[] = [
     ...[call.runId, call.step, call.ordinal, call.amountMicros, call.planLimitMicros, month, userId, agentId],
-    ...[keyId, call.provider, call.model, call.priceOrigin, call.atMs, call.leaseUntilMs],
+    ...[keyId, call.provider, call.model, call.toolName, call.priceOrigin, call.atMs, call.leaseUntilMs],
+    ...[Number(call.isBackground ?? false), call.backgroundLimitMicros ?? null],
   ];
   return [
     {
@@ -76,9 +80,17 @@ export function reserveStatements(call: ReservedCall, firstStep: number): Statem
         WHERE run_id = ? AND step < ? AND state = 'open'`,
       params: [call.atMs, call.runId, firstStep],
     },
-    { sql: OPEN_COUNTERS, params: [month, userId, agentId, keyId] },
     { sql: RESERVE, params, expect: 1 },
   ];
+}
+
+/** Give back what one call of a tool holds. */
+export function releaseTool(runId: string, step: number, ordinal: number, nowMs: number): Statement {
+  return {
+    sql: `UPDATE reservations SET state = 'released', ended_at_ms = ? WHERE run_id = ? AND step = ? AND ordinal = ?
+      AND state = 'open'`,
+    params: [nowMs, runId, step, ordinal],
+  };
 }
 
 /** Give back what one call of a run holds. */

@@ -2,6 +2,7 @@
  * Budgets and the ledger as tenants see them, over the protocol and by HTTP. Owns: the declared methods and routes.
  * Refuses to know: how lines are made.
  */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { z } from "zod";
 import { AppError } from "../../kernel/errors.ts";
 import {
@@ -13,7 +14,7 @@ import {
 } from "../../protocol/methods.ts";
 import { defineTenantRoute, type Route } from "../../protocol/routes.ts";
 import type { TenantScope } from "../../tenancy/scoped.ts";
-import { BUDGET_SCOPES, type BudgetKey } from "./budget.ts";
+import { BUDGET_SCOPES, type Budget, type BudgetKey } from "./budget.ts";
 import type { Budgets } from "./budgets.ts";
 import { type Ledger, LINE_KINDS, LINE_ORDERS } from "./ledger.ts";
 
@@ -28,6 +29,7 @@ export interface LedgerSurfaceDeps {
 }
 
 const MOST_MICROS = 1_000_000_000_000_000;
+const NAMED_AT_ONCE = 200;
 
 const budgetParams = z.object({
   scope: z.enum(BUDGET_SCOPES),
@@ -140,12 +142,17 @@ export function makeLedgerRoutes(deps: LedgerSurfaceDeps): Route[] {
 }
 
 async function listBudgets({ budgets, nameOf }: LedgerSurfaceDeps, tenant: TenantScope) {
-  const found = await budgets.list(tenant);
-  const named = found.map(async (budget) => ({
+  const toNamed = async (budget: Budget) => ({
     ...budget,
     name: (await nameOf(tenant, budget)) ?? budget.scopeId,
-  }));
-  return { budgets: await Promise.all(named) };
+  });
+  const named: Awaited<ReturnType<typeof toNamed>>[] = [];
+  for (const budget of await budgets.list(tenant)) {
+    named.push(await toNamed(budget));
+    // Each name is a look; of thousands of budgets others are served in between.
+    if (named.length % NAMED_AT_ONCE === 0) await nextTurn();
+  }
+  return { budgets: named };
 }
 
 async function setBudget(

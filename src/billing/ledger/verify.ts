@@ -2,15 +2,17 @@
  * Whether the ledger holds. Owns: the comparisons, in the order in which a difference is named.
  * Refuses to know: mending it; a difference is for people to look at.
  */
+import { type Clock, systemClock } from "../../kernel/clock.ts";
 import type { Database } from "../../storage/database.ts";
 import type { TenantScope } from "../../tenancy/scoped.ts";
 import { listHeads } from "./chain/heads.ts";
 import { type ChainProblem, verifyChain } from "./chain/verify-chain.ts";
+import { findLotDifference } from "./credit-lots.ts";
 
 /** Two figures that should be one. */
 export interface SumProblem {
-  kind: "sum" | "balance" | "counter" | "reservation" | "unbilled";
-  /** What differs: an account, a budget, a call. */
+  kind: "sum" | "balance" | "counter" | "reservation" | "unbilled" | "lot";
+  /** What differs: an account, a budget, a call, a grant of credit. */
   at: string;
   stored: number;
   recomputed: number;
@@ -27,7 +29,21 @@ export interface LedgerVerdict {
   reservedMicros: number;
   creditMicros: number;
   problem: LedgerProblem | null;
+  /** Money held back that should have come back long ago; null when there is none. No difference: the next sweep mends it. */
+  stranded: Stranded | null;
 }
+
+/** Open reservations whose leases ended more than `STRANDED_MS` ago. */
+export interface Stranded {
+  calls: number;
+  amountMicros: number;
+  /** The oldest, as `run/step/ordinal`. */
+  at: string;
+  leaseUntilMs: number;
+}
+
+/** A gateway that runs gives back what nobody stands behind within minutes. */
+const STRANDED_MS = 3_600_000;
 
 type Row = Omit<SumProblem, "kind">;
 
@@ -46,22 +62,26 @@ const CHECKS: readonly (readonly [SumProblem["kind"], string])[] = [
   ],
   [
     "counter",
-    `SELECT c.scope || ':' || c.scope_id || ':' || c.period AS at, c.spent_micros + c.reserved_micros AS stored,
-      t.spent_micros + t.reserved_micros AS recomputed
-    FROM budget_counters c JOIN budget_counters_true t ON t.scope = c.scope AND t.scope_id = c.scope_id
-      AND t.period = c.period
-    WHERE c.spent_micros <> t.spent_micros OR c.reserved_micros <> t.reserved_micros ORDER BY 1 LIMIT 1`,
+    `WITH pairs AS (SELECT coalesce(c.scope, t.scope) AS scope, coalesce(c.scope_id, t.scope_id) AS scope_id,
+        coalesce(c.period, t.period) AS period, coalesce(c.spent_micros, 0) AS spent, coalesce(t.spent_micros, 0) AS spent_true,
+        coalesce(c.reserved_micros, 0) AS held, coalesce(t.reserved_micros, 0) AS held_true
+      FROM budget_counters c FULL JOIN budget_counters_true t ON t.scope = c.scope AND t.scope_id = c.scope_id
+        AND t.period = c.period)
+    SELECT scope || ':' || scope_id || ':' || period AS at, iif(spent <> spent_true, spent, held) AS stored,
+      iif(spent <> spent_true, spent_true, held_true) AS recomputed
+    FROM pairs WHERE spent <> spent_true OR held <> held_true ORDER BY 1 LIMIT 1`,
   ],
   // What lines hold back for a call is what its reservation says, and an ended one holds nothing.
   [
     "reservation",
-    `WITH held AS (SELECT source_id, sum(iif(to_account = 'reserved', amount_micros, -amount_micros)) AS micros
-      FROM ledger_transfers WHERE source = 'call' AND 'reserved' IN (from_account, to_account) GROUP BY source_id),
-    said AS (SELECT run_id || '/' || step || '/' || ordinal AS source_id, iif(state = 'open', amount_micros, 0) AS micros
-      FROM reservations)
+    `WITH held AS (SELECT source, source_id, sum(iif(to_account = 'reserved', amount_micros, -amount_micros)) AS micros
+      FROM ledger_transfers WHERE source IN ('call', 'tool') AND 'reserved' IN (from_account, to_account)
+      GROUP BY source, source_id),
+    said AS (SELECT iif(tool_name = '', 'call', 'tool') AS source, run_id || '/' || step || '/' || ordinal AS source_id,
+      iif(state = 'open', amount_micros, 0) AS micros FROM reservations)
     SELECT coalesce(said.source_id, held.source_id) AS at, coalesce(said.micros, 0) AS stored,
       coalesce(held.micros, 0) AS recomputed
-    FROM said FULL JOIN held ON held.source_id = said.source_id
+    FROM said FULL JOIN held ON held.source = said.source AND held.source_id = said.source_id
     WHERE coalesce(said.micros, 0) <> coalesce(held.micros, 0) ORDER BY 1 LIMIT 1`,
   ],
   // Every metered call is paid for once, or absorbed where the provider counted more than was reserved.
@@ -84,7 +104,11 @@ const CHECKS: readonly (readonly [SumProblem["kind"], string])[] = [
  * Look through the whole ledger of a tenant; reads every line. With `control` also for what only the platform's own file
  * can tell: that the tenant's file was put back to an older state, or computed anew.
  */
-export async function verifyLedger(scope: TenantScope, control?: Database): Promise<LedgerVerdict> {
+export async function verifyLedger(
+  scope: TenantScope,
+  control?: Database,
+  clock: Pick<Clock, "nowMs"> = systemClock,
+): Promise<LedgerVerdict> {
   const elsewhere = control === undefined ? undefined : { control, tenantId: scope.tenantId };
   // ORDER: what was kept before the lines are read is about lines that are there.
   const heads = await listHeads(scope.db, elsewhere);
@@ -93,14 +117,24 @@ export async function verifyLedger(scope: TenantScope, control?: Database): Prom
     (await verifyChain(scope.db, heads)) ??
     (await findOlder(scope, usageSeq)) ??
     (await findDifference(scope));
-  const sums = await scope.db.find<Omit<LedgerVerdict, "ok" | "problem">>(
+  const sums = await scope.db.find<Omit<LedgerVerdict, "ok" | "problem" | "stranded">>(
     `SELECT (SELECT count(*) FROM ledger_transfers) AS lines,
       coalesce((SELECT balance_micros FROM ledger_balances WHERE account = 'spent'), 0) AS spentMicros,
       coalesce((SELECT balance_micros FROM ledger_balances WHERE account = 'reserved'), 0) AS reservedMicros,
       coalesce((SELECT balance_micros FROM ledger_balances WHERE account = 'credit'), 0) AS creditMicros`,
   );
   const { lines = 0, spentMicros = 0, reservedMicros = 0, creditMicros = 0 } = sums ?? {};
-  return { ok: problem === null, lines, spentMicros, reservedMicros, creditMicros, problem };
+  const stranded = await findStranded(scope, clock.nowMs());
+  return { ok: problem === null, lines, spentMicros, reservedMicros, creditMicros, problem, stranded };
+}
+
+async function findStranded({ db }: TenantScope, nowMs: number): Promise<Stranded | null> {
+  const row = await db.find<Stranded>(
+    `SELECT count(*) AS calls, coalesce(sum(amount_micros), 0) AS amountMicros, run_id || '/' || step || '/' || ordinal AS at,
+      min(lease_until_ms) AS leaseUntilMs FROM reservations WHERE state = 'open' AND lease_until_ms < ?`,
+    [nowMs - STRANDED_MS],
+  );
+  return row !== undefined && row.calls > 0 ? row : null;
 }
 
 async function findDifference(scope: TenantScope): Promise<SumProblem | null> {
@@ -108,7 +142,8 @@ async function findDifference(scope: TenantScope): Promise<SumProblem | null> {
     const row = await scope.db.find<Row>(sql);
     if (row !== undefined) return { kind, ...row };
   }
-  return null;
+  const lot = await findLotDifference(scope.db);
+  return lot === null ? null : { kind: "lot", ...lot };
 }
 
 /** The newest usage event that the platform's copies of days know. */

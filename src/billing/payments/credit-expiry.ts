@@ -1,7 +1,9 @@
 /**
- * Credit that ends. Owns: when, and how much of it is left then: what ends soonest is used first, what never ends last.
- * Refuses to know: why credit was given. Only tenants with credit that ends now are opened.
+ * Credit that ends. Owns: when which tenant is looked at, and until when: as long as something may come back of credit
+ * whose time is over. Refuses to know: why credit was given, how much is left (credit lots of the ledger). Only tenants
+ * with credit that has ended are opened. Nothing waits for this: a call gets nothing of credit that has ended.
  */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { Recurring } from "../../jobs/recurring.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import type { TenantId } from "../../kernel/ids.ts";
@@ -13,30 +15,33 @@ import type { Ledger } from "../ledger/ledger.ts";
 /** What the sweep needs. */
 export interface CreditExpiryDeps {
   control: Database;
-  ledger: Ledger;
+  ledger: Pick<Ledger, "expire">;
   clock: Clock;
   log: Log;
-  /** The tenant's scope; undefined when it is gone or going. */
+  /** The tenant's scope; undefined when it is gone. */
   scopeOf(tenantId: TenantId): Promise<TenantScope | undefined>;
 }
 
 const TICK_MS = 600_000;
-const AT_ONCE = 500;
-const PAGE = 2_000;
+/** How long a grant may come after it was announced. */
+const ANNOUNCED_MS = 86_400_000;
+/** Tenants in a page of a round. */
+const TENANTS = 100;
+/** Lines of one commit: others write in between. */
+const LINES = 50;
+const ROWS = 500;
 
-interface Line {
-  seq: number;
-  id: string;
-  from: string;
-  to: string;
-  micros: number;
-  expiresAtMs: number | null;
-}
+/** Of the grants named: those of which something is there, or is held by a call and may come back. */
+const PENDING = `WITH pile AS (SELECT max(upto_micros) - (SELECT coalesce(sum(from_credit_micros), 0) FROM reservations
+    WHERE state = 'open') AS bottom FROM credit_taken)
+  SELECT named.value AS id, lot.seq IS NOT NULL AS isThere,
+    lot.left_micros > 0 OR EXISTS (SELECT 1 FROM credit_taken t, pile
+      WHERE t.lot = lot.seq AND t.upto_micros > pile.bottom) AS isPending
+  FROM json_each(?) AS named LEFT JOIN credit_lots lot ON lot.id = named.value`;
 
-interface Lot {
-  id: string;
-  left: number;
-  expiresAtMs: number;
+interface Row {
+  line_id: string;
+  made_at_ms: number;
 }
 
 /** See the head of this file. */
@@ -61,8 +66,10 @@ export class CreditExpiry {
 
   /** Remember that what a line of the ledger gives ends. Repeatable. */
   async schedule(tenantId: TenantId, lineId: string, expiresAtMs: number): Promise<void> {
-    const sql = "INSERT INTO credit_expiries VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
-    await this.deps.control.write({ statements: [{ sql, params: [tenantId, lineId, expiresAtMs] }] });
+    const sql = `INSERT INTO credit_expiries (tenant_id, line_id, expires_at_ms, look_at_ms, made_at_ms)
+      VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET made_at_ms = excluded.made_at_ms`;
+    const params = [tenantId, lineId, expiresAtMs, expiresAtMs, this.deps.clock.nowMs()];
+    await this.deps.control.write({ statements: [{ sql, params }] });
   }
 
   /** One round; never rejects. */
@@ -71,88 +78,85 @@ export class CreditExpiry {
   }
 
   private async round(): Promise<void> {
-    const due = await this.deps.control.list<{ tenant_id: TenantId; line_id: string }>(
-      "SELECT tenant_id, line_id FROM credit_expiries WHERE expires_at_ms <= ? ORDER BY expires_at_ms LIMIT ?",
-      [this.deps.clock.nowMs(), AT_ONCE],
-    );
-    for (const { tenant_id, line_id } of due) await this.attempt(tenant_id, line_id);
+    const nowMs = this.deps.clock.nowMs();
+    for (let after = ""; ; ) {
+      const due = await this.deps.control.list<{ tenant_id: TenantId }>(
+        `SELECT DISTINCT tenant_id FROM credit_expiries WHERE look_at_ms <= ? AND tenant_id > ?
+          ORDER BY tenant_id LIMIT ${TENANTS}`,
+        [nowMs, after],
+      );
+      for (const { tenant_id } of due) await this.attempt(tenant_id, nowMs);
+      const last = due.at(-1);
+      if (last === undefined || due.length < TENANTS) return;
+      after = last.tenant_id;
+    }
   }
 
-  private async attempt(tenantId: TenantId, lineId: string): Promise<void> {
+  private async attempt(tenantId: TenantId, nowMs: number): Promise<void> {
     try {
       const scope = await this.deps.scopeOf(tenantId);
-      if (scope !== undefined) await this.end(scope, lineId);
-      const sql = "DELETE FROM credit_expiries WHERE tenant_id = ? AND line_id = ?";
-      await this.deps.control.write({ statements: [{ sql, params: [tenantId, lineId] }] });
+      if (scope === undefined) await this.wait(tenantId, nowMs);
+      else await this.end(scope, nowMs);
     } catch (error) {
       this.deps.log.warn({ err: error, tenantId }, "a tenant's credit could not be ended; it is tried again");
     }
   }
 
-  private async end(scope: TenantScope, lineId: string): Promise<void> {
-    const left = await leftOf(scope, lineId);
-    if (left <= 0) return;
-    const entry = { source: "expiry", sourceId: lineId, amountMicros: left, linkedTo: lineId };
-    await this.deps.ledger.expire(scope, entry);
+  /** A tenant that is going may come back; one that is gone has a receipt, and takes its rows with it. */
+  private async wait(tenantId: TenantId, nowMs: number): Promise<void> {
+    await this.deps.control.write({
+      statements: [
+        {
+          sql: `DELETE FROM credit_expiries WHERE tenant_id = ?
+            AND EXISTS (SELECT 1 FROM tenant_receipts r WHERE r.tenant_id = credit_expiries.tenant_id)`,
+          params: [tenantId],
+        },
+        {
+          sql: "UPDATE credit_expiries SET look_at_ms = ? WHERE tenant_id = ? AND look_at_ms <= ?",
+          params: [nowMs + TICK_MS, tenantId, nowMs],
+        },
+      ],
+    });
   }
-}
 
-/** How much of what a line gave is still there, by everything that happened to the credit since. */
-async function leftOf(scope: TenantScope, lineId: string): Promise<number> {
-  const lots: Lot[] = [];
-  /** What was taken and may come back, the latest at the end. */
-  const taken: { lot: Lot; micros: number }[] = [];
-  for (let after = 0; ; ) {
-    const page = await scope.db.list<Line>(
-      `SELECT seq, id, from_account AS "from", to_account AS "to", amount_micros AS micros,
-        details ->> 'expiresAtMs' AS expiresAtMs FROM ledger_transfers
-        WHERE seq > ? AND (from_account = 'credit' OR to_account = 'credit') ORDER BY seq LIMIT ${PAGE}`,
-      [after],
-    );
-    for (const line of page) {
-      if (line.from === "credit") take(lots, taken, line);
-      else if (line.to === "credit" && line.from === "reserved") giveBack(taken, line.micros);
-      else
-        lots.push({
-          id: line.id,
-          left: line.micros,
-          expiresAtMs: line.expiresAtMs ?? Number.MAX_SAFE_INTEGER,
-        });
+  /** All of a tenant's credit that has ended, in small commits; then what of it needs no further look. */
+  private async end(scope: TenantScope, nowMs: number): Promise<void> {
+    while ((await this.deps.ledger.expire(scope, LINES)) === LINES) await nextTurn();
+    for (;;) {
+      const rows = await this.deps.control.list<Row>(
+        `SELECT line_id, made_at_ms FROM credit_expiries WHERE tenant_id = ? AND look_at_ms <= ? LIMIT ${ROWS}`,
+        [scope.tenantId, nowMs],
+      );
+      if (rows.length > 0) await this.settle(scope, rows, nowMs);
+      if (rows.length < ROWS) return;
+      await nextTurn();
     }
-    const last = page.at(-1);
-    if (last === undefined || page.length < PAGE) break;
-    after = last.seq;
   }
-  return lots.find((lot) => lot.id === lineId)?.left ?? 0;
-}
 
-/** What ended is taken from its own lot; what was used, from the lot that ends soonest. */
-function take(lots: readonly Lot[], taken: { lot: Lot; micros: number }[], line: Line): void {
-  const ended = /^expiry:(.*):\d+$/.exec(line.id)?.[1];
-  const order =
-    ended === undefined
-      ? lots.toSorted((left, right) => left.expiresAtMs - right.expiresAtMs)
-      : lots.filter((lot) => lot.id === ended);
-  let wanted = line.micros;
-  for (const lot of order) {
-    const micros = Math.min(wanted, lot.left);
-    if (micros === 0) continue;
-    lot.left -= micros;
-    wanted -= micros;
-    const last = taken.at(-1);
-    if (line.to !== "reserved") continue;
-    if (last?.lot === lot) last.micros += micros;
-    else taken.push({ lot, micros });
-  }
-}
-
-function giveBack(taken: { lot: Lot; micros: number }[], amount: number): void {
-  let wanted = amount;
-  for (let last = taken.at(-1); last !== undefined && wanted > 0; last = taken.at(-1)) {
-    const micros = Math.min(wanted, last.micros);
-    last.lot.left += micros;
-    last.micros -= micros;
-    wanted -= micros;
-    if (last.micros === 0) taken.pop();
+  private async settle({ tenantId, db }: TenantScope, rows: readonly Row[], nowMs: number): Promise<void> {
+    const found = await db.list<{ id: string; isThere: number; isPending: number }>(PENDING, [
+      JSON.stringify(rows.map((row) => row.line_id)),
+    ]);
+    const facts = new Map(found.map((fact) => [fact.id, fact]));
+    const over: string[] = [];
+    const later: string[] = [];
+    for (const { line_id: id, made_at_ms: madeAtMs } of rows) {
+      const { isThere = 0, isPending = 0 } = facts.get(id) ?? {};
+      const isAwaited = isThere === 0 && madeAtMs + ANNOUNCED_MS > nowMs;
+      (isAwaited || isPending === 1 ? later : over).push(id);
+    }
+    await this.deps.control.write({
+      statements: [
+        {
+          sql: "DELETE FROM credit_expiries WHERE tenant_id = ? AND line_id IN (SELECT value FROM json_each(?))",
+          params: [tenantId, JSON.stringify(over)],
+        },
+        {
+          sql: `UPDATE credit_expiries SET look_at_ms = ? WHERE tenant_id = ?
+            AND line_id IN (SELECT value FROM json_each(?))`,
+          params: [nowMs + TICK_MS, tenantId, JSON.stringify(later)],
+        },
+      ],
+    });
   }
 }

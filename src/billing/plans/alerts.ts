@@ -46,6 +46,18 @@ export interface AlertsDeps {
 const LOOK_MS = 400;
 const LISTED = 100;
 
+interface Told {
+  period: string;
+  scope: string;
+  scopeId: string;
+  level: AlertLevel;
+  limitMicros: number;
+}
+
+function keyOf({ period, scope, scopeId }: Pick<Told, "period" | "scope" | "scopeId">): string {
+  return `${period}\n${scope}\n${scopeId}`;
+}
+
 /** See the head of this file. */
 export class Alerts {
   private readonly deps: AlertsDeps;
@@ -72,9 +84,12 @@ export class Alerts {
   /** Look at all budgets now, store and tell what is new. */
   async look(scope: TenantScope): Promise<Alert[]> {
     const made: Alert[] = [];
-    for (const limited of await this.deps.spending.limits(scope)) {
+    const limits = await this.deps.spending.limits(scope);
+    // Once for all: there may be thousands of budgets, most of them far from their first level.
+    const told = await this.told(scope);
+    for (const limited of limits) {
       const reached = reachedLevels(limited.spentMicros, limited.limitMicros);
-      const known = await this.known(scope, limited, reached);
+      const known = await this.known(scope, limited, reached, told.get(keyOf(limited)) ?? []);
       for (const level of reached.filter((one) => !known.has(one))) {
         const alert = await this.store(scope, limited, level);
         if (alert !== undefined) made.push(alert);
@@ -102,16 +117,24 @@ export class Alerts {
     this.pending.clear();
   }
 
+  /** What people were told of this month and of budgets without one, by budget. */
+  private async told(scope: TenantScope): Promise<Map<string, Told[]>> {
+    const { name } = this.deps.spending.month(scope);
+    const rows = await scope.db.list<Told>(
+      `SELECT period, scope, scope_id AS scopeId, level, limit_micros AS limitMicros FROM billing_alerts
+        WHERE period IN (?, 'total')`,
+      [name],
+    );
+    return Map.groupBy(rows, keyOf);
+  }
+
   /** Levels that people were told of; those of a smaller limit that are out of reach now are forgotten. */
   private async known(
     { db }: TenantScope,
     { period, scope, scopeId, limitMicros }: Limited,
     reached: readonly AlertLevel[],
+    rows: readonly Told[],
   ): Promise<Set<AlertLevel>> {
-    const rows = await db.list<{ level: AlertLevel; limitMicros: number }>(
-      "SELECT level, limit_micros AS limitMicros FROM billing_alerts WHERE period = ? AND scope = ? AND scope_id = ?",
-      [period, scope, scopeId],
-    );
     if (rows.some((row) => row.limitMicros < limitMicros && !reached.includes(row.level))) {
       const sql = `DELETE FROM billing_alerts
         WHERE period = ? AND scope = ? AND scope_id = ? AND limit_micros < ? AND level > ?`;

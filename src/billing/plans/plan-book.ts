@@ -64,6 +64,24 @@ export class PlanBook {
       .sort((left, right) => left.id.localeCompare(right.id) || right.version - left.version);
   }
 
+  /**
+   * Throws `invalid_request` when the configuration has other terms for a version than an operator made: who is on it
+   * would depend on how they came to it. A version that comes with the product gives way to the operator's.
+   */
+  async assertDistinct(): Promise<void> {
+    const all = await this.list();
+    for (const { id, version, terms } of this.fixed.filter(({ origin }) => origin === "config")) {
+      const same = all.filter((plan) => plan.id === id);
+      const made = same.find((plan) => plan.version === version && plan.origin === "operator");
+      if (made === undefined || JSON.stringify(made.terms) === JSON.stringify(terms)) continue;
+      const free = (newest(same)?.version ?? version) + 1;
+      throw new AppError(
+        "invalid_request",
+        `plans.list.${id}: an operator made version ${version} of this plan with other terms, and a version never changes. Write version: ${free}, or leave it out of the file.`,
+      );
+    }
+  }
+
   /** A plan's version, or its newest; throws `not_found`. */
   async get(id: string, version?: number): Promise<Plan> {
     const found = (await this.list()).filter(

@@ -7,10 +7,9 @@ import type { TenantScope } from "../../tenancy/scoped.ts";
 import { Calendars } from "../calendar.ts";
 import { type Budget, monthOf } from "../ledger/budget.ts";
 import type { Budgets } from "../ledger/budgets.ts";
+import { endedCredit } from "../ledger/credit-lots.ts";
+import { backgroundSpent } from "./background.ts";
 import type { TenantPlans } from "./tenant-plans.ts";
-
-/** Channels of work that nobody waits for. */
-export const BACKGROUND_CHANNELS = ["cron", "hook", "webhook", "heartbeat"] as const;
 
 /** A calendar month of a tenant. */
 export interface Month {
@@ -25,6 +24,7 @@ export interface Month {
 export interface Funds {
   spentMicros: number;
   reservedMicros: number;
+  /** Below zero when more was taken back than was there. */
   creditMicros: number;
 }
 
@@ -59,15 +59,16 @@ export class Spending {
     return { name, startMs: calendar.startOf(`${name}-01`), endMs: startMs };
   }
 
-  /** What was spent this month, is held back for calls that go on, and is left of what was paid in. */
+  /** What was spent this month, is held back for calls that go on, and is left of what was paid in and has not ended. */
   async funds(scope: TenantScope): Promise<Funds> {
     const { name } = this.month(scope);
     const row = await scope.db.find<Funds>(
-      `SELECT coalesce((SELECT spent_micros FROM budget_counters WHERE scope = 'tenant' AND scope_id = '' AND period = ?),
-          (SELECT sum(spent_micros) FROM ledger_counts WHERE period = ?), 0) AS spentMicros,
+      `SELECT coalesce((SELECT spent_micros FROM budget_counters WHERE scope = 'tenant' AND scope_id = '' AND period = ?), 0)
+          AS spentMicros,
         coalesce((SELECT balance_micros FROM ledger_balances WHERE account = 'reserved'), 0) AS reservedMicros,
-        coalesce((SELECT balance_micros FROM ledger_balances WHERE account = 'credit'), 0) AS creditMicros`,
-      [name, name],
+        coalesce((SELECT balance_micros FROM ledger_balances WHERE account = 'credit'), 0) - ${endedCredit("?")}
+          AS creditMicros`,
+      [name, this.clock.nowMs()],
     );
     return row ?? { spentMicros: 0, reservedMicros: 0, creditMicros: 0 };
   }
@@ -89,11 +90,9 @@ export class Spending {
   /** What work that nobody waits for cost this month. */
   async background(scope: TenantScope): Promise<number> {
     const { name } = this.month(scope);
-    const marks = BACKGROUND_CHANNELS.map(() => "?").join(", ");
     const row = await scope.db.find<{ micros: number }>(
-      `SELECT coalesce(sum(platform_cost_micros), 0) AS micros FROM usage_days
-        WHERE day >= ? AND day <= ? AND channel IN (${marks})`,
-      [`${name}-01`, `${name}-31`, ...BACKGROUND_CHANNELS],
+      `WITH call (month) AS (VALUES (?)) SELECT ${backgroundSpent("call.month")} AS micros FROM call`,
+      [name],
     );
     return row?.micros ?? 0;
   }

@@ -42,7 +42,8 @@ export interface TenantPlansDeps {
 
 const FRESH_MS = 5_000;
 const MOST_KEPT = 10_000;
-const MOST_PINS = 100;
+/** Pins that are shown, the latest; how many there are matters to nothing else. */
+const SHOWN_PINS = 100;
 
 /** The plan that holds for a row of `tenants`; parameters: now, the plan of those that are on none. */
 const LABEL = `coalesce((SELECT p.plan FROM tenant_plans p WHERE p.tenant_id = tenants.id AND p.from_ms <= ?
@@ -57,13 +58,12 @@ interface PinRow {
   plan: string;
   version: number;
   terms: string;
-  from_ms: number;
 }
 
 /** See the head of this file. */
 export class TenantPlans {
   private readonly deps: TenantPlansDeps;
-  private readonly fallback: Plan;
+  private fallback: Plan;
   private readonly kept = new Map<TenantId, Kept>();
   private readonly asked = new Map<TenantId, Promise<Standing>>();
 
@@ -76,13 +76,29 @@ export class TenantPlans {
     this.fallback = fallback;
   }
 
+  /** The plan of tenants that are on none. */
+  get fallbackPlan(): Plan {
+    return this.fallback;
+  }
+
+  /** The currency of prices here and of every plan that a tenant can be put on: that of the default plan. */
+  get currency(): string {
+    return this.fallback.terms.currency;
+  }
+
   /**
    * Let those who decide inside a commit know the plan of tenants that are on none, and let every tenant's row name the
-   * plan that holds for it. A label of an operator's own, which names no plan, stays.
+   * plan that holds for it. A label of an operator's own, which names no plan, stays. Throws `invalid_request` when the
+   * configuration has other terms for a version that operators made.
    */
   async begin(): Promise<void> {
-    const { id, terms } = this.fallback;
-    const known = JSON.stringify((await this.deps.book.list()).map((plan) => plan.id));
+    await this.deps.book.assertDistinct();
+    const plans = await this.deps.book.list();
+    const { id, version } = this.fallback;
+    // What was made here under the number of a version that comes with the product is what tenants are put on.
+    this.fallback = plans.find((plan) => plan.id === id && plan.version === version) ?? this.fallback;
+    const { terms } = this.fallback;
+    const known = JSON.stringify(plans.map((plan) => plan.id));
     const nowMs = this.deps.clock.nowMs();
     await this.deps.control.write({
       statements: [
@@ -125,23 +141,43 @@ export class TenantPlans {
     return asked;
   }
 
-  /** All pins of a tenant, the latest first. */
+  /** Pins of a tenant, the latest first, at most a hundred. */
   async listPins(tenantId: TenantId): Promise<Pin[]> {
-    const rows = await this.pinRows(tenantId);
-    return rows.map((row) => ({ plan: row.plan, version: row.version, fromMs: row.from_ms }));
+    return this.deps.control.list<Pin>(
+      `SELECT plan, version, from_ms AS fromMs FROM tenant_plans WHERE tenant_id = ? ORDER BY from_ms DESC LIMIT ?`,
+      [tenantId, SHOWN_PINS],
+    );
   }
 
   /** Name of the plan that held for a tenant at a moment; for a tenant that was never put on one, what its row says. */
   async nameAt({ id, plan }: Pick<Tenant, "id" | "plan">, atMs: number): Promise<string> {
-    const pins = await this.listPins(id);
-    const held = pins.find(({ fromMs }) => fromMs <= atMs);
-    return held?.plan ?? (pins.length > 0 ? this.fallback.id : plan);
+    const row = await this.deps.control.find<{ held: string | null; isPinned: number }>(
+      `SELECT (SELECT plan FROM tenant_plans WHERE tenant_id = ? AND from_ms <= ? ORDER BY from_ms DESC LIMIT 1) AS held,
+        EXISTS (SELECT 1 FROM tenant_plans WHERE tenant_id = ?) AS isPinned`,
+      [id, atMs, id],
+    );
+    return row?.held ?? (row?.isPinned === 1 ? this.fallback.id : plan);
   }
 
   /**
-   * Put a tenant on a plan from a moment on (now, when it is past); pins set for later than that fall away. Throws
-   * `not_found` for a plan or a tenant that is not there, `invalid_request` for a plan in another currency,
-   * `limit_reached`.
+   * A plan's version, or its newest, that tenants can be put on. Throws `not_found` for one that is not there,
+   * `invalid_request` for one in another currency.
+   */
+  async choose(id: string, version?: number): Promise<Plan> {
+    const plan = await this.deps.book.get(id, version);
+    // SECURITY: prices and lines carry no currency of their own; in another one every amount would mean something else.
+    const { currency } = this;
+    if (plan.terms.currency !== currency)
+      throw new AppError(
+        "invalid_request",
+        `This plan is in ${plan.terms.currency}; prices here, and plans with them, are in ${currency} (plans.default).`,
+      );
+    return plan;
+  }
+
+  /**
+   * Put a tenant on a plan from a moment on (now, when it is past); pins set for later than that fall away. Throws as
+   * `choose` does, and `not_found` for a tenant that is not there.
    */
   async pin(
     tenantId: TenantId,
@@ -149,18 +185,9 @@ export class TenantPlans {
     by: string,
     also: (pinned: Pin) => readonly Statement[] = () => [],
   ): Promise<Pin> {
-    const plan = await this.deps.book.get(wanted.plan, wanted.version);
-    // SECURITY: prices and lines carry no currency of their own; in another one every amount would mean something else.
-    const { currency } = this.fallback.terms;
-    if (plan.terms.currency !== currency)
-      throw new AppError(
-        "invalid_request",
-        `This plan is in ${plan.terms.currency}; prices here, and plans with them, are in ${currency} (plans.default).`,
-      );
+    const plan = await this.choose(wanted.plan, wanted.version);
     const nowMs = this.deps.clock.nowMs();
     const fromMs = Math.max(wanted.fromMs, nowMs);
-    if ((await this.pinRows(tenantId)).length >= MOST_PINS)
-      throw new AppError("limit_reached", "This tenant's plan was changed too often.");
     const pin = { plan: plan.id, version: plan.version, fromMs };
     const outcome = await this.deps.control.write({
       statements: [
@@ -220,10 +247,16 @@ export class TenantPlans {
   private async read(tenantId: TenantId): Promise<Standing> {
     const nowMs = this.deps.clock.nowMs();
     const readAtMs = this.deps.clock.monotonicMs();
-    const rows = await this.pinRows(tenantId);
-    const current = rows.find((row) => row.from_ms <= nowMs);
-    const next = rows.findLast((row) => row.from_ms > nowMs);
-    const stopped = await this.deps.control.find<{ reason: string; since_ms: number }>(
+    const { control } = this.deps;
+    const current = await control.find<PinRow>(
+      "SELECT plan, version, terms FROM tenant_plans WHERE tenant_id = ? AND from_ms <= ? ORDER BY from_ms DESC LIMIT 1",
+      [tenantId, nowMs],
+    );
+    const next = await control.find<{ from_ms: number }>(
+      "SELECT from_ms FROM tenant_plans WHERE tenant_id = ? AND from_ms > ? ORDER BY from_ms LIMIT 1",
+      [tenantId, nowMs],
+    );
+    const stopped = await control.find<{ reason: string; since_ms: number }>(
       "SELECT reason, since_ms FROM tenant_breakers WHERE tenant_id = ?",
       [tenantId],
     );
@@ -255,13 +288,6 @@ export class TenantPlans {
     if (this.kept.size <= MOST_KEPT) return;
     const [oldest] = this.kept.keys();
     if (oldest !== undefined) this.kept.delete(oldest);
-  }
-
-  private pinRows(tenantId: TenantId): Promise<PinRow[]> {
-    return this.deps.control.list<PinRow>(
-      "SELECT plan, version, terms, from_ms FROM tenant_plans WHERE tenant_id = ? ORDER BY from_ms DESC LIMIT ?",
-      [tenantId, MOST_PINS],
-    );
   }
 }
 

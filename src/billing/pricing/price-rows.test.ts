@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { TenantId } from "../../kernel/ids.ts";
 import { costOf, PriceBook } from "../prices.ts";
 import { addMargin, type MarginRow, type PriceRow, PriceRows } from "./price-rows.ts";
+import { SHIPPED_TABLE } from "./price-table.ts";
 
 const [ACME, BETA] = ["acme", "beta"] as [TenantId, TenantId];
 const NOON = Date.UTC(2026, 10, 22, 12);
@@ -18,7 +19,7 @@ function margin(over: Partial<MarginRow>): MarginRow {
 }
 
 function bookOf(rows: PriceRow[], margins: MarginRow[] = []) {
-  const book = new PriceBook([]);
+  const book = new PriceBook({ ...SHIPPED_TABLE, entries: [] });
   book.replaceRows(new PriceRows(rows, margins));
   return (tenantId: TenantId, over: Partial<Parameters<PriceBook["priceOf"]>[0]> = {}) =>
     book.priceOf({
@@ -78,7 +79,7 @@ describe("margins", () => {
 
 describe("tools and thinking", () => {
   it("cost what an operator says, by call", () => {
-    const book = new PriceBook([]);
+    const book = new PriceBook({ ...SHIPPED_TABLE, entries: [] });
     expect(book.toolPriceOf(ACME, "web_fetch", NOON)).toEqual({ micros: 0, origin: "free" });
     const tool = row({ kind: "tool", provider: "", name: "web_fetch", input: 1_500 });
     book.replaceRows(new PriceRows([tool], [margin({ basisPoints: 100 })]));

@@ -46,14 +46,20 @@ export type Standing = "in_force" | "later" | "replaced";
 /** No price is above this per million tokens, margins included; keeps every product within exact integers. */
 const HIGHEST_PRICE = 1_000_000_000_000;
 
-/** See the head of this file. Never changes; a new book is made from new rows. */
+/** See the head of this file. Never changes; `with` makes another. */
 export class PriceRows {
-  private readonly rows = new Map<string, PriceRow[]>();
-  private readonly margins = new Map<string, MarginRow[]>();
+  private readonly rows: ReadonlyMap<string, readonly PriceRow[]>;
+  private readonly margins: ReadonlyMap<string, readonly MarginRow[]>;
 
-  constructor(rows: readonly PriceRow[] = [], margins: readonly MarginRow[] = []) {
-    for (const row of [...rows].sort(newestFirst)) push(this.rows, keyOf(row.kind, row.tenantId, row), row);
-    for (const row of [...margins].sort(newestFirst)) push(this.margins, row.tenantId, row);
+  /** @param before what there was already */
+  constructor(rows: readonly PriceRow[] = [], margins: readonly MarginRow[] = [], before?: PriceRows) {
+    this.rows = merge(before?.rows, rows, (row) => keyOf(row.kind, row.tenantId, row));
+    this.margins = merge(before?.margins, margins, ({ tenantId }) => tenantId);
+  }
+
+  /** These and further ones; costs what the further ones do, however many there are. */
+  with(rows: readonly PriceRow[], margins: readonly MarginRow[]): PriceRows {
+    return new PriceRows(rows, margins, this);
   }
 
   /** Whether there is a row of this kind that costs something, for anybody, now or ever. */
@@ -146,10 +152,16 @@ function keyOf(
   return [kind, tenantId, provider.toLowerCase(), name.toLowerCase()].join("\n");
 }
 
-function push<Row>(map: Map<string, Row[]>, key: string, row: Row): void {
-  const list = map.get(key);
-  if (list === undefined) map.set(key, [row]);
-  else list.push(row);
+/** Lists of one thing and owner each, the newest first; those that nothing is added to are shared. */
+function merge<Row extends { seq: number; fromDay: string }>(
+  before: ReadonlyMap<string, readonly Row[]> = new Map(),
+  rows: readonly Row[],
+  keyOfRow: (row: Row) => string,
+): ReadonlyMap<string, readonly Row[]> {
+  const merged = new Map(before);
+  for (const [key, added] of Map.groupBy(rows, keyOfRow))
+    merged.set(key, [...(before.get(key) ?? []), ...added].sort(newestFirst));
+  return merged;
 }
 
 function newestFirst(

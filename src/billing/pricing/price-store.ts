@@ -1,13 +1,18 @@
 /**
- * Operators' prices in control.db. Owns: adding rows, reading them into the book again and again.
+ * Operators' prices in control.db. Owns: adding rows, reading new ones into the book again and again.
  * Refuses to know: which row holds when (price-rows does), who may change prices.
+ *
+ * Rows are read in pages, so that however many there are none is left out and nobody waits long; once read they are kept,
+ * since they never change, and only those that were added since are read again.
  */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Clock, Timer } from "../../kernel/clock.ts";
 import { AppError } from "../../kernel/errors.ts";
 import type { Log } from "../../kernel/log.ts";
 import type { Database, Statement } from "../../storage/database.ts";
 import type { PriceBook } from "../prices.ts";
 import { type MarginRow, type PriceRow, PriceRows } from "./price-rows.ts";
+import type { PriceTable } from "./price-table.ts";
 
 /** A price to be added; what is left out of cached and reasoning tokens costs what input and output do. */
 export type PriceDraft = Omit<PriceRow, "seq" | "cacheRead" | "cacheWrite" | "reasoning"> & {
@@ -29,18 +34,30 @@ export interface PriceStoreDeps {
 
 /** How long a price set by another process takes to arrive. */
 const REFRESH_MS = 15_000;
-const MOST_ROWS = 20_000;
+/** Some milliseconds of the event loop. */
+const PAGE = 2_000;
 
+const BETWEEN = `WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ${PAGE}`;
 const ROWS = `SELECT seq, kind, tenant_id AS tenantId, provider, name, from_day AS fromDay, input, output,
-  cache_read AS cacheRead, cache_write AS cacheWrite, reasoning, source FROM price_rows ORDER BY seq DESC LIMIT ?`;
+  cache_read AS cacheRead, cache_write AS cacheWrite, reasoning, source FROM price_rows ${BETWEEN}`;
 const MARGINS = `SELECT seq, tenant_id AS tenantId, from_day AS fromDay, basis_points AS basisPoints
-  FROM price_margins ORDER BY seq DESC LIMIT ?`;
+  FROM price_margins ${BETWEEN}`;
+
+/** Numbers of the last row and margin. */
+interface Head {
+  row: number;
+  margin: number;
+}
+
+const NONE: Head = { row: 0, margin: 0 };
 
 /** See the head of this file. */
 export class PriceStore {
   private readonly deps: PriceStoreDeps;
   private timer: Timer | undefined;
-  private readUpTo = "";
+  private known = new PriceRows();
+  private readUpTo = NONE;
+  private reading: Promise<void> = Promise.resolve();
 
   constructor(deps: PriceStoreDeps) {
     this.deps = deps;
@@ -60,13 +77,15 @@ export class PriceStore {
     this.timer?.cancel();
   }
 
+  /** Prices of models that hold where no operator set one. */
+  get table(): PriceTable {
+    return this.deps.book.table;
+  }
+
   /** All rows and margins, the newest first. */
   async list(): Promise<{ rows: PriceRow[]; margins: MarginRow[] }> {
-    const [rows, margins] = await Promise.all([
-      this.deps.control.list<PriceRow>(ROWS, [MOST_ROWS]),
-      this.deps.control.list<MarginRow>(MARGINS, [MOST_ROWS]),
-    ]);
-    return { rows, margins };
+    const { rows, margins } = await this.read(NONE, await this.head());
+    return { rows: rows.reverse(), margins: margins.reverse() };
   }
 
   /**
@@ -98,14 +117,48 @@ export class PriceStore {
     await this.refresh();
   }
 
-  private async refresh(): Promise<void> {
-    const head = await this.deps.control.find<{ head: string }>(
-      "SELECT coalesce((SELECT max(seq) FROM price_rows), 0) || ' ' || coalesce((SELECT max(seq) FROM price_margins), 0) AS head",
-    );
-    if (head === undefined || head.head === this.readUpTo) return;
-    const { rows, margins } = await this.list();
-    this.deps.book.replaceRows(new PriceRows(rows, margins));
-    this.readUpTo = head.head;
+  /** One after the other, so that each row is added once and whoever added one finds it in the book. */
+  private refresh(): Promise<void> {
+    const read = this.reading.then(() => this.readNew());
+    this.reading = read.catch(() => undefined);
+    return read;
+  }
+
+  private async readNew(): Promise<void> {
+    const head = await this.head();
+    if (head.row === this.readUpTo.row && head.margin === this.readUpTo.margin) return;
+    const { rows, margins } = await this.read(this.readUpTo, head);
+    this.known = this.known.with(rows, margins);
+    this.deps.book.replaceRows(this.known);
+    this.readUpTo = head;
+  }
+
+  // ORDER: before the rows: what was added together is read together.
+  private async head(): Promise<Head> {
+    const sql = `SELECT coalesce((SELECT max(seq) FROM price_rows), 0) AS row,
+      coalesce((SELECT max(seq) FROM price_margins), 0) AS margin`;
+    return (await this.deps.control.find<Head>(sql)) ?? NONE;
+  }
+
+  /** Rows and margins after one head up to another, the oldest first. */
+  private async read(after: Head, upTo: Head): Promise<{ rows: PriceRow[]; margins: MarginRow[] }> {
+    return {
+      rows: await this.pages<PriceRow>(ROWS, after.row, upTo.row),
+      margins: await this.pages<MarginRow>(MARGINS, after.margin, upTo.margin),
+    };
+  }
+
+  private async pages<Row extends { seq: number }>(sql: string, after: number, upTo: number): Promise<Row[]> {
+    const rows: Row[] = [];
+    for (let last = after; last < upTo; ) {
+      const page = await this.deps.control.list<Row>(sql, [last, upTo]);
+      for (const row of page) rows.push(row);
+      if (page.length < PAGE) break;
+      last = page.at(-1)?.seq ?? upTo;
+      // Many rows are read while others are served.
+      await nextTurn();
+    }
+    return rows;
   }
 }
 

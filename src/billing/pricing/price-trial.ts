@@ -129,7 +129,7 @@ function tokensOf({ control }: PriceTrialDeps, draft: PriceRow, nowMs: number): 
   );
 }
 
-/** Calls of a tool by tenant, as `input`; read from the tenants' own sums, since the platform's do not name tools. */
+/** Calls of a tool by tenant that can cost something, as `input`; read from the tenants' own sums, since the platform's do not name tools. */
 async function callsOf(
   { control, scopeOf }: PriceTrialDeps,
   draft: PriceRow,
@@ -146,9 +146,11 @@ async function callsOf(
   for (const { tenantId } of tenants) {
     const scope = reaches(tenantId) ? await scopeOf(tenantId) : undefined;
     const row = await scope?.db.find<{ calls: number; before: number }>(
-      `SELECT coalesce(sum(tool_calls), 0) AS calls, coalesce(sum(platform_cost_micros), 0) AS before
+      `SELECT coalesce(sum(tool_calls), 0) - (SELECT count(*) FROM usage_events WHERE price_origin = 'uncharged'
+          AND at_ms >= ? AND lower(tool_name) = lower(?)) AS calls,
+          coalesce(sum(platform_cost_micros), 0) AS before
         FROM usage_quarters WHERE slot >= ? AND lower(tool_name) = lower(?)`,
-      [slot, draft.name],
+      [slot * SLOT_MS, draft.name, slot, draft.name],
     );
     const none = { output: 0, read: 0, write: 0 };
     if (row && row.calls > 0) found.push({ tenantId, input: row.calls, before: row.before, ...none });

@@ -29,7 +29,10 @@ const PAGE = z.object({
   has_more: z.boolean().default(false),
   next_page: z.string().nullish(),
 });
-const MOST_PAGES = 50;
+/** SECURITY: of tenants' own providers too, which may answer anything; a day is one page, and few models. */
+const MOST_PAGES = 10;
+const MOST_MODELS = 500;
+const NAME_CHARS = 200;
 
 /** See the head of this file. */
 export class OpenAiUsage implements ProviderUsage {
@@ -42,7 +45,10 @@ export class OpenAiUsage implements ProviderUsage {
     this.send = send;
   }
 
-  async read({ startMs, endMs }: { startMs: number; endMs: number }): Promise<ProviderDay[]> {
+  async read(
+    { startMs, endMs }: { startMs: number; endMs: number },
+    signal?: AbortSignal,
+  ): Promise<ProviderDay[]> {
     const byModel = new Map<string, ProviderDay>();
     let next: string | null | undefined;
     for (let page = 0; page < MOST_PAGES; page++) {
@@ -52,18 +58,20 @@ export class OpenAiUsage implements ProviderUsage {
       url.searchParams.set("bucket_width", "1d");
       url.searchParams.set("group_by", "model");
       if (next) url.searchParams.set("page", next);
-      const answer = await this.get(url);
+      const answer = await this.get(url, signal);
       for (const { results } of answer.data) for (const result of results) addTo(byModel, result);
+      if (byModel.size > MOST_MODELS)
+        throw new AppError("provider_failed", "The provider's usage has more models than can be compared.");
       next = answer.next_page;
       if (!answer.has_more || !next) return [...byModel.values()];
     }
     throw new AppError("provider_failed", "The provider's usage has more pages than can be read.");
   }
 
-  private async get(url: URL): Promise<z.output<typeof PAGE>> {
+  private async get(url: URL, signal: AbortSignal | undefined): Promise<z.output<typeof PAGE>> {
     const { apiKey } = this.endpoint;
     const headers = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
-    const answer = await this.send(url, { headers });
+    const answer = await this.send(url, signal === undefined ? { headers } : { headers, signal });
     if (!answer.ok) {
       await answer.body?.cancel();
       throw new AppError("provider_failed", `The provider's usage could not be read: HTTP ${answer.status}.`);
@@ -77,7 +85,8 @@ export class OpenAiUsage implements ProviderUsage {
 type Result = z.output<typeof PAGE>["data"][number]["results"][number];
 
 function addTo(byModel: Map<string, ProviderDay>, result: Result): void {
-  const model = result.model ?? "";
+  // As long as ours are kept.
+  const model = (result.model ?? "").slice(0, NAME_CHARS);
   const sums = byModel.get(model) ?? {
     ...{ model, calls: 0, inputTokens: 0, cachedTokens: 0, outputTokens: 0 },
   };

@@ -9,7 +9,7 @@ export interface ProviderDay {
   outputTokens: number;
 }
 
-/** Asks a provider what it counted for one key. Throws `provider_failed` when it does not tell. */
+/** Asks a provider what it counted for one key. Throws `provider_failed` when it does not tell, the signal's reason when aborted. */
 export interface ProviderUsage {
-  read(day: { startMs: number; endMs: number }): Promise<ProviderDay[]>;
+  read(day: { startMs: number; endMs: number }, signal?: AbortSignal): Promise<ProviderDay[]>;
 }

@@ -1,14 +1,19 @@
-/** Comparisons with providers, for operators, by cookie only. Owns: the routes' shapes. Refuses to know: counts, reasons. */
+/**
+ * Comparisons with providers: of the platform's keys for operators, by cookie only; of a tenant's own keys for its admins.
+ * Owns: the routes' shapes. Refuses to know: counts, reasons.
+ */
 import { z } from "zod";
 import type { AuditLog } from "../../audit/log.ts";
 import { auditRecord } from "../../audit/record.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import { AppError } from "../../kernel/errors.ts";
-import { defineRoute, type Route } from "../../protocol/routes.ts";
+import { defineRoute, defineTenantRoute, type Route } from "../../protocol/routes.ts";
 import type { Database } from "../../storage/database.ts";
 import { TOLERANCE } from "./findings.ts";
-import { listNights } from "./nights.ts";
+import { countOwnKeys, listNights } from "./nights.ts";
 import { lastNight, type Reconciler } from "./reconciler.ts";
+import { listTroubles } from "./troubles.ts";
+import { listUsageEndpoints } from "./usage-endpoints.ts";
 
 /** What the routes need. */
 export interface ReconciliationRouteDeps {
@@ -24,7 +29,7 @@ const NO_STORE = { "cache-control": "no-store" };
 
 /** The routes, for the gateway. */
 export function makeReconciliationRoutes(deps: ReconciliationRouteDeps): Route[] {
-  return [getNights(deps), compareAgain(deps)];
+  return [getNights(deps), compareAgain(deps), getOwnNights(deps)];
 }
 
 function getNights({ control, providers, clock }: ReconciliationRouteDeps): Route {
@@ -33,10 +38,33 @@ function getNights({ control, providers, clock }: ReconciliationRouteDeps): Rout
     path: "/operator/api/reconciliation",
     policy: { kind: "operator" },
     body: null,
-    doc: "What nightly comparisons with providers' own counts found in the last 14 days, by provider and day; nights without one are there too.",
+    doc: "What nightly comparisons with providers' own counts found in the last 14 days, by provider and day; nights without one are there too. Of tenants' own keys only how many there are, differ and fail.",
     async handler() {
-      const nights = await listNights(control, providers, clock.nowMs());
-      return { status: 200, headers: NO_STORE, body: { providers, tolerance: TOLERANCE, nights } };
+      const nowMs = clock.nowMs();
+      const listed = { keyOwner: "platform", providers: providers.map((id) => ({ id })) };
+      const nights = await listNights(control, listed, nowMs);
+      const troubles = await listTroubles(control, "platform");
+      const ownKeys = await countOwnKeys(control, nowMs);
+      const body = { providers, tolerance: TOLERANCE, nights, troubles, ownKeys };
+      return { status: 200, headers: NO_STORE, body };
+    },
+  });
+}
+
+function getOwnNights({ control, clock }: ReconciliationRouteDeps): Route {
+  return defineTenantRoute({
+    method: "GET",
+    path: "/api/billing/reconciliation",
+    scope: "operator.admin",
+    body: null,
+    doc: "What nightly comparisons with the own counts of the tenant's providers found in the last 14 days; only of providers that were given a usage address.",
+    async handler({ tenant }) {
+      const { tenantId } = tenant;
+      const endpoints = await listUsageEndpoints(control, tenantId);
+      const providers = endpoints.map(({ provider, sinceDay }) => ({ id: provider, sinceDay }));
+      const nights = await listNights(control, { keyOwner: tenantId, providers }, clock.nowMs());
+      const troubles = await listTroubles(control, tenantId);
+      return { status: 200, headers: NO_STORE, body: { providers, tolerance: TOLERANCE, nights, troubles } };
     },
   });
 }

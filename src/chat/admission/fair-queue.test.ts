@@ -116,4 +116,22 @@ describe("places", () => {
     (await waits)();
     expect(queue.size).toBe(0);
   });
+
+  it("come free for those who wait as soon as their tenant may have more, whoever else comes or not", async () => {
+    const queue = new FairQueue(10);
+    let taken = 0;
+    const enter = (limit: number) => void queue.enter(ACME, { weight: 1, limit }, never).then(() => taken++);
+    for (let n = 0; n < 12; n++) enter(2);
+    await settle();
+    expect(taken).toBe(2);
+    queue.reshare(ACME, { weight: 1, limit: 5 });
+    await settle();
+    expect([taken, queue.waitingOf(ACME)]).toEqual([5, 7]);
+    // Whoever comes after an upgrade lets those before it in as well, and never more than there are places.
+    enter(100);
+    await settle();
+    expect([taken, queue.waitingOf(ACME)]).toEqual([10, 3]);
+    queue.reshare(EVIL, { weight: 1, limit: 5 });
+    expect(queue.size).toBe(1);
+  });
 });

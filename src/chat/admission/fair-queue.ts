@@ -64,7 +64,17 @@ export class FairQueue {
     };
     line.waiting.push(entry);
     signal.addEventListener("abort", giveUp, { once: true });
+    // Its share may have grown since the others began to wait.
+    if (this.mayTake(line)) this.serve();
     return promise;
+  }
+
+  /** A tenant may have more, or less, from now on; whoever of it waits and fits goes on at once. */
+  reshare(tenantId: TenantId, share: Share): void {
+    const line = this.lines.get(tenantId);
+    if (line === undefined) return;
+    line.share = share;
+    if (line.waiting.length > 0 && this.mayTake(line)) this.serve();
   }
 
   /** Turns that wait, of one tenant. */

@@ -15,7 +15,6 @@ export interface RunResult {
   text: string;
   stopReason: string;
   errorMessage: string | undefined;
-  usage: { inputTokens: number; outputTokens: number };
   endedAtMs: number;
   /** Set when the end could not be stored: try again until it resolves. */
   settle?: (() => Promise<void>) | undefined;

@@ -2,7 +2,9 @@
  * Making the steps of a run durable while it goes on. Owns: which rows commit together for each step.
  * Refuses to know: the loop that makes the steps, who listens.
  */
-import type { ModelCallRecord, RunRecorder } from "../../agents/turn/contract.ts";
+import type { ModelCallRecord, RunRecorder, ToolEnd, ToolIntent } from "../../agents/turn/contract.ts";
+import { FIRST_TOOL_ORDINAL } from "../../billing/ledger/reserve-sql.ts";
+import { type ToolPrice, UNCHARGED } from "../../billing/pricing/price.ts";
 import type { UsageMeter } from "../../billing/usage.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import { sha256Hex } from "../../kernel/crypto.ts";
@@ -13,6 +15,7 @@ import { appendRows, newRow, type TranscriptRow } from "../../sessions/transcrip
 import type { Statement } from "../../storage/database.ts";
 import type { TenantScope } from "../../tenancy/scoped.ts";
 import { writeKnowing } from "./begin-run.ts";
+import type { ActiveRun } from "./live-runs.ts";
 import { type RunRow, stepNumber } from "./run.ts";
 import type { TurnSpend } from "./turn-spend.ts";
 
@@ -28,24 +31,28 @@ export class TurnRecorder implements RunRecorder {
   readonly spend: TurnSpend;
   private readonly deps: RecorderDeps;
   private readonly scope: TenantScope;
+  private readonly active: Pick<ActiveRun, "run" | "isAbandoned" | "abortOrigin">;
   private readonly run: RunRow;
   /** Sequence numbers of the messages the model knows, in the order it got or made them. */
   private readonly seqs: number[] = [];
   private readonly onRow: (row: TranscriptRow & { sessionId: SessionId }) => Promise<void>;
   private toolsDone = 0;
+  /** The tool call that goes on; one at a time does. */
+  private begun: { callId: string; price: ToolPrice; isHeld: boolean } | undefined;
   /** Usage that was measured and is not known to be stored. */
   private unstored: Statement[] = [];
 
   constructor(
     deps: RecorderDeps,
     scope: TenantScope,
-    run: RunRow,
+    active: Pick<ActiveRun, "run" | "isAbandoned" | "abortOrigin">,
     spend: TurnSpend,
     onRow: (row: TranscriptRow & { sessionId: SessionId }) => Promise<void>,
   ) {
     this.deps = deps;
     this.scope = scope;
-    this.run = run;
+    this.active = active;
+    this.run = active.run;
     this.spend = spend;
     this.onRow = onRow;
   }
@@ -57,46 +64,51 @@ export class TurnRecorder implements RunRecorder {
     await this.commit(added.append, [...added.statements, ...metered.statements, this.tokens(call)], row);
   }
 
-  async toolIntent(
-    step: number,
-    call: { id: string; name: string; args: Record<string, unknown>; isIdempotent: boolean },
-  ): Promise<void> {
-    const batch = {
-      statements: [
-        {
-          sql: `INSERT INTO run_steps (run_id, step, call_id, tool, arguments_hash, is_idempotent, state, started_at_ms)
-            VALUES (?, ?, ?, ?, ?, ?, 'intent', ?) ON CONFLICT DO NOTHING`,
-          params: [
-            ...[this.run.run_id, this.number(step), call.id, call.name],
-            sha256Hex(JSON.stringify(call.args)),
-            call.isIdempotent ? 1 : 0,
-            this.deps.clock.nowMs(),
-          ],
-          expect: 1,
-        },
+  async toolIntent(step: number, call: ToolIntent): Promise<void> {
+    const intent: Statement = {
+      sql: `INSERT INTO run_steps (run_id, step, call_id, tool, arguments_hash, is_idempotent, state, started_at_ms)
+        VALUES (?, ?, ?, ?, ?, ?, 'intent', ?) ON CONFLICT DO NOTHING`,
+      params: [
+        ...[this.run.run_id, this.number(step), call.id, call.name],
+        sha256Hex(JSON.stringify(call.args)),
+        call.isIdempotent ? 1 : 0,
+        this.deps.clock.nowMs(),
       ],
+      expect: 1,
     };
-    const outcome = await writeKnowing(this.scope, batch, () => this.hasStep(step, call.id));
-    // The same call twice in one step would run a tool twice.
-    if (!outcome.committed) throw new AppError("conflict", "This tool call was recorded before.");
+    const price = this.deps.meter.toolPrice(this.scope, call.name);
+    const asked = { step, ordinal: this.ordinal, toolName: call.name, price };
+    // ORDER: intent and reservation are one commit, so that what runs is paid for and what died holds nothing for ever.
+    const isHeld = price.micros > 0 && (await this.spend.reserveTool(asked, intent));
+    if (!isHeld) await this.writeIntent(step, call.id, intent);
+    this.begun = { callId: call.id, price, isHeld };
   }
 
-  async toolResult(step: number, message: ToolResultMessage, _durationMs: number): Promise<void> {
+  /** The result and what it costs, in one commit: without its result a call costs nothing. */
+  async toolResult(step: number, message: ToolResultMessage, end: ToolEnd): Promise<void> {
     const row = newRow(message, this.run.run_id);
     const added = appendRows(this.scope, this.ref, [row]);
+    const begun = this.begun?.callId === message.toolCallId ? this.begun : undefined;
+    const isCharged = begun !== undefined && this.isCharged(end);
     const usage = this.deps.meter.toolCall(this.scope, {
       ...this.place,
       step: this.number(step),
-      ordinal: this.toolsDone++,
+      ordinal: this.ordinal,
       callId: message.toolCallId,
       toolName: message.toolName,
+      price: isCharged ? begun.price : UNCHARGED,
       isError: message.isError,
     });
+    const now = this.deps.clock.nowMs();
+    const release =
+      begun?.isHeld === true && !isCharged ? [this.spend.releaseOfTool(step, this.ordinal, now)] : [];
     const done: Statement = {
       sql: `UPDATE run_steps SET state = 'done', ended_at_ms = ? WHERE run_id = ? AND step = ? AND call_id = ?`,
-      params: [this.deps.clock.nowMs(), this.run.run_id, this.number(step), message.toolCallId],
+      params: [now, this.run.run_id, this.number(step), message.toolCallId],
     };
-    await this.commit(added.append, [...added.statements, done, ...usage.statements], row);
+    await this.commit(added.append, [...added.statements, done, ...usage.statements, ...release], row);
+    this.begun = undefined;
+    this.toolsDone++;
   }
 
   async compacted(step: number, message: CompactionMessage, call: ModelCallRecord): Promise<void> {
@@ -136,6 +148,7 @@ export class TurnRecorder implements RunRecorder {
       ...this.place,
       step: this.number(step),
       ...facts,
+      price: this.spend.priceOf(step),
     });
     this.unstored.push(...metered.statements);
     return metered;
@@ -173,6 +186,24 @@ export class TurnRecorder implements RunRecorder {
 
   private number(step: number): number {
     return stepNumber(this.run, step);
+  }
+
+  /** Of the tool call that goes on, or is next. */
+  private get ordinal(): number {
+    return FIRST_TOOL_ORDINAL + this.toolsDone;
+  }
+
+  /** A tool that said itself that it failed gave nothing; one that was stopped worked, unless it was we who stopped. */
+  private isCharged(end: ToolEnd): boolean {
+    const { isAbandoned, abortOrigin } = this.active;
+    return end === "answered" || (end === "stopped" && (!isAbandoned || abortOrigin !== undefined));
+  }
+
+  private async writeIntent(step: number, callId: string, intent: Statement): Promise<void> {
+    const batch = { statements: [intent] };
+    const outcome = await writeKnowing(this.scope, batch, () => this.hasStep(step, callId));
+    // The same call twice in one step would run a tool twice.
+    if (!outcome.committed) throw new AppError("conflict", "This tool call was recorded before.");
   }
 
   private async commit(

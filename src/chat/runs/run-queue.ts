@@ -18,12 +18,13 @@ import { beginStatements } from "./begin-run.ts";
 import {
   ACCESS_ENDED,
   type ActiveRun,
+  LAID_ASIDE,
   type Lane,
   type LiveRuns,
   type RunResult,
   type WaitingRun,
 } from "./live-runs.ts";
-import { endRun, findRun, pendingInputOf, type RunRow, settingsOf, startRun } from "./run.ts";
+import { endRun, findRun, keyOf, pendingInputOf, type RunRow, settingsOf, startRun } from "./run.ts";
 import { RunStream } from "./run-stream.ts";
 import type { Turns } from "./turns.ts";
 import type { WorkMarks } from "./work-marks.ts";
@@ -40,6 +41,8 @@ export interface QueueDeps {
   gate: TurnGate;
   /** Whether what a principal began may go on. */
   mayGoOn(principal: Principal): Promise<boolean>;
+  /** Which of these credentials have a budget of their own. */
+  limitedKeys(scope: TenantScope, keyIds: readonly string[]): Promise<ReadonlySet<string>>;
 }
 
 /** Pause before a write that the store refused is tried again. */
@@ -50,6 +53,8 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** See the head of this file. */
 export class RunQueue {
   private readonly deps: QueueDeps;
+  /** Fires when the process ends. */
+  private readonly ending = new AbortController();
 
   constructor(deps: QueueDeps) {
     this.deps = deps;
@@ -89,7 +94,8 @@ export class RunQueue {
         const session = await this.announceAccepted(scope, run);
         const takeSteering = () => this.steer(scope, lane, active);
         const checkpoint = () => this.checkpoint(active);
-        const leave = await this.deps.gate.enter(scope, active.controller.signal);
+        const place = { key: run.session_key, sender: principal.credential.id };
+        const leave = await this.deps.gate.enter(scope, place, active.controller.signal);
         const result = await this.deps.turns
           .make({ ...{ scope, principal, active, session }, takeSteering, checkpoint })
           .finally(leave);
@@ -105,6 +111,7 @@ export class RunQueue {
   async startNext(scope: TenantScope, lane: Lane, key: SessionKey): Promise<void> {
     for (let next = lane.waiting[0]; next !== undefined; next = lane.waiting[0]) {
       if (lane.active !== undefined) return;
+      if (await this.deps.gate.isStopped(scope)) return this.startWhenOpen(scope, key);
       const { run, principal } = next;
       // SECURITY: asked at the time it begins; whoever sent it may have lost their place while it waited.
       if (!(await this.deps.mayGoOn(principal))) {
@@ -166,6 +173,7 @@ export class RunQueue {
 
   /** Stop working, for the process ends: runs stay open in the store and the next start takes them up. */
   async abandonAll(): Promise<void> {
+    this.ending.abort();
     const active = this.deps.live.unscopedActive();
     for (const one of active) {
       one.isAbandoned = true;
@@ -198,7 +206,7 @@ export class RunQueue {
     lane.active = undefined;
     this.deps.live.ended(tenantId, active.run.run_id, result);
     for (const joined of active.joined) {
-      if (!active.isAbandoned) this.endJoined(scope, joined, result);
+      if (result.stopReason !== LAID_ASIDE) this.endJoined(scope, joined, result);
       this.deps.live.ended(tenantId, joined.run_id, { ...result, text: "", stopReason: "steered" });
     }
     if (result.settle !== undefined) this.settleLater(scope, result.settle);
@@ -225,6 +233,19 @@ export class RunQueue {
     }
   }
 
+  /** The tenant's turns are stopped: what waits is kept as it is, and goes on when an admin says so. */
+  private startWhenOpen(scope: TenantScope, key: SessionKey): void {
+    const { signal } = this.ending;
+    void this.deps.gate.untilOpen(scope, signal).then(() => {
+      if (signal.aborted) return;
+      // SECURITY: whoever let it go on may be somebody else; bind our own tenant anew.
+      const context = { tenantId: scope.tenantId, principal: null, requestId: "queue" };
+      void runInContext(context, () =>
+        this.deps.live.exclusive(scope.tenantId, key, (lane) => this.goOn(scope, lane, key)),
+      );
+    });
+  }
+
   /** Store the end of a run that could not be stored; the tenant counts as busy until then, so a restart looks too. */
   private settleLater(scope: TenantScope, settle: () => Promise<void>): void {
     const release = this.deps.live.hold(scope.tenantId);
@@ -241,7 +262,7 @@ export class RunQueue {
     active: ActiveRun,
   ): Promise<{ message: UserMessage; seq: number }[]> {
     return lane.exclusive(async () => {
-      const taken = lane.waiting.filter((one) => isSteerable(one, active)).map(({ run }) => run);
+      const taken = await this.sharingBudgets(scope, lane, active);
       if (taken.length === 0) return [];
       const now = this.deps.clock.nowMs();
       const rows = taken.map((run) => newRow(pendingInputOf(run), run.run_id));
@@ -267,6 +288,20 @@ export class RunQueue {
     });
   }
 
+  /**
+   * Inputs that may join the run. What joins is paid for as the run is, so a key's budget must be asked by a run of its own:
+   * neither that of the input may be passed by, nor that of the run be used for it.
+   */
+  private async sharingBudgets(scope: TenantScope, lane: Lane, active: ActiveRun): Promise<RunRow[]> {
+    const fitting = lane.waiting.filter((one) => isSteerable(one, active)).map(({ run }) => run);
+    const ownKey = keyOf(active.run);
+    const others = new Set(fitting.map(keyOf).filter((key) => key !== ownKey));
+    if (others.size === 0) return fitting;
+    const limited = await this.deps.limitedKeys(scope, [ownKey, ...others]);
+    const joins = (key: string) => key === ownKey || !(limited.has(key) || limited.has(ownKey));
+    return fitting.filter((run) => joins(keyOf(run)));
+  }
+
   /** End runs that wait; `why` is who stopped them, or what went wrong. */
   private async endWaiting(
     scope: TenantScope,
@@ -282,8 +317,7 @@ export class RunQueue {
     const end = { state, stopReason, errorMessage };
     await scope.db.write({ statements: runs.map((run) => endRun(run.run_id, end, now, false)) });
     removeWaiting(lane, runs);
-    const usage = { inputTokens: 0, outputTokens: 0 };
-    const result = { status: state, text: "", stopReason, errorMessage, usage, endedAtMs: now };
+    const result = { status: state, text: "", stopReason, errorMessage, endedAtMs: now };
     for (const run of runs) {
       const stream = new RunStream(this.deps.hub, this.deps.clock, scope.tenantId, run);
       if (state === "aborted") stream.aborted(stopReason);
@@ -294,8 +328,8 @@ export class RunQueue {
 }
 
 /**
- * SECURITY: only an input of the same person, with the same credential, may join a run: the run goes on with the
- * authority of whoever began it, and a limited token must not speak with more.
+ * SECURITY: only an input of the same person may join a run, and of a limited token only the same token's: the run goes on
+ * with the authority of whoever began it, and a limited token must not speak with more.
  */
 function isSteerable({ run, principal }: WaitingRun, active: ActiveRun): boolean {
   if (settingsOf(run).queueMode !== "steer" || run.user_id !== active.run.user_id) return false;

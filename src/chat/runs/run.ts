@@ -142,6 +142,11 @@ export function pendingInputOf(run: RunRow): UserMessage {
   return JSON.parse(run.pending_input ?? '{"role":"user","content":"","timestamp":0}') as UserMessage;
 }
 
+/** The credential that a run was begun with, whose budgets it counts for; empty when unknown. */
+export function keyOf(run: RunRow): string {
+  return settingsOf(run).by?.id ?? "";
+}
+
 /** The choices of a run. */
 export function settingsOf(run: RunRow): RunSettings {
   return JSON.parse(run.settings) as RunSettings;

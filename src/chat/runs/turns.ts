@@ -62,14 +62,14 @@ export class Turns {
   /** Make the turn; never throws, whatever happens ends in one terminal event. */
   async make(input: TurnInput): Promise<RunResult> {
     const { scope, active } = input;
-    const spend = new TurnSpend(this.deps.reservations, scope, active.run);
-    const recorder = new TurnRecorder(this.deps, scope, active.run, spend, (row) =>
-      this.announceRow(scope, row),
-    );
+    const spend = new TurnSpend(this.deps.reservations, this.deps.meter, scope, active.run);
+    const recorder = new TurnRecorder(this.deps, scope, active, spend, (row) => this.announceRow(scope, row));
     try {
       await this.announceStart(input);
       const outcome = await this.run(input, recorder);
-      if (active.isAbandoned) return await this.abandon(scope, active, recorder, outcome);
+      // An answer that is complete is kept, and a person who stopped theirs does not want it again.
+      const isCut = outcome.status !== "done" && active.abortOrigin === undefined;
+      if (active.isAbandoned && isCut) return await this.abandon(scope, active, recorder);
       return await this.close(input, recorder, outcome);
     } catch (thrown) {
       if (active.isAbandoned) return abandoned(active, this.deps.clock.nowMs());
@@ -161,17 +161,13 @@ export class Turns {
     return this.announceEnd(input, outcome, end, stream.text || textOf(message), session);
   }
 
-  /** The process ends and the run stays open; what the model did until now is paid for all the same. */
-  private async abandon(
-    scope: TenantScope,
-    active: ActiveRun,
-    recorder: TurnRecorder,
-    outcome: RunOutcome,
-  ): Promise<RunResult> {
-    if (outcome.unpaid != null) recorder.meter(outcome.unpaid.step, outcome.unpaid);
-    if (outcome.call !== null) recorder.meter(outcome.step, outcome.call);
+  /**
+   * The process ends and the run stays open. We cut the call that was going on and throw away what came of it, so it is not
+   * charged, as after a crash: what it held goes back, and the next attempt has lines of its own.
+   */
+  private async abandon(scope: TenantScope, active: ActiveRun, recorder: TurnRecorder): Promise<RunResult> {
     const now = this.deps.clock.nowMs();
-    const statements = [...recorder.owed(), ...recorder.spend.releases(now)];
+    const statements = recorder.spend.releases(now);
     if (statements.length > 0) await scope.db.write({ statements });
     return abandoned(active, now);
   }
@@ -218,16 +214,11 @@ export class Turns {
     }
     const why = { reason: "agent.input.settled", phase: "end", runId: run.run_id };
     await this.announce(scope, active, why, session);
-    const usage = {
-      inputTokens: outcome.call?.usage.inputTokens ?? 0,
-      outputTokens: outcome.call?.usage.outputTokens ?? 0,
-    };
     return {
       status: outcome.status,
       text,
       stopReason: end.stopReason,
       errorMessage: end.errorMessage,
-      usage,
       endedAtMs,
     };
   }
@@ -256,13 +247,11 @@ export class Turns {
     active.stream.lifecycle({ phase: "error", error: errorMessage, endedAt: now });
     active.stream.failed(errorMessage, { code: error.code });
     await this.announce(scope, active, { phase: "end", runId: active.run.run_id });
-    const usage = { inputTokens: 0, outputTokens: 0 };
     return {
       status: "failed",
       text: active.stream.text,
       stopReason: "error",
       errorMessage,
-      usage,
       endedAtMs: now,
       settle,
     };
@@ -335,14 +324,12 @@ export async function loadHistory(
 }
 
 function abandoned(active: ActiveRun, endedAtMs: number): RunResult {
-  const usage = { inputTokens: 0, outputTokens: 0 };
   const stopReason = LAID_ASIDE;
   return {
     status: "aborted",
     text: active.stream.text,
     stopReason,
     errorMessage: undefined,
-    usage,
     endedAtMs,
   };
 }

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { TenantPurge } from "../../admin/purge/tenant-purge.ts";
 import { AuditMover } from "../../audit/recording/mover.ts";
+import { keepGoneUsage } from "../../billing/reconcile/gone-usage.ts";
 import { UsageRollup } from "../../billing/rollup.ts";
 import { systemClock } from "../../kernel/clock.ts";
 import { makeLog } from "../../kernel/log.ts";
@@ -135,6 +136,7 @@ function makePurge(state: State): TenantPurge {
     foldControl: () => state.databases.release(join(state.directory, CONTROL_FILE)),
     async settle(scope: TenantScope) {
       await new UsageRollup(shared).pushDirty(scope);
+      await keepGoneUsage(shared.control, scope, shared.clock.nowMs());
       await new AuditMover({ ...shared, tenants, door }).drainTenant(scope.tenantId);
     },
   });

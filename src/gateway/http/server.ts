@@ -9,14 +9,12 @@ import fastifyCookie from "@fastify/cookie";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { Acts } from "../../audit/recording/acts.ts";
 import type { Denials } from "../../audit/recording/denials.ts";
-import type { Epochs } from "../../auth/guard/epochs.ts";
-import { equalConstantTime } from "../../kernel/crypto.ts";
+import type { Clock } from "../../kernel/clock.ts";
 import { AppError, type ErrorCode, toAppError } from "../../kernel/errors.ts";
 import { newId } from "../../kernel/ids.ts";
-import { parseUntrusted } from "../../kernel/json.ts";
 import { LIMITS } from "../../kernel/limits.ts";
 import type { Log } from "../../kernel/log.ts";
-import { type CostClass, describeIssues } from "../../protocol/methods.ts";
+import { describeIssues } from "../../protocol/methods.ts";
 import {
   type BrowserUser,
   type Route,
@@ -25,7 +23,7 @@ import {
   STEP_UP_MS,
   type TenantRouteCall,
 } from "../../protocol/routes.ts";
-import { type Actor, actorOf } from "../../tenancy/actor.ts";
+import { actorOf } from "../../tenancy/actor.ts";
 import { runInContext } from "../../tenancy/context.ts";
 import type { TenantDoor } from "../../tenancy/scoped.ts";
 import { allows } from "../../tenancy/scopes.ts";
@@ -33,50 +31,45 @@ import { assertRouteReached } from "../agent-limits.ts";
 import { logFailure } from "../failure-log.ts";
 import type { Ingress, IngressReader } from "../ingress.ts";
 import { assertMayCall, type LookRecorder } from "../read-only.ts";
-import { limitHeaders, OverLimit, type Traffic } from "../traffic/traffic.ts";
+import { limitHeaders, OverLimit } from "../traffic/traffic.ts";
+import type { Bodies } from "./bodies.ts";
 import { endBrokenLine } from "./broken-line.ts";
-import { parseForm, readPurposeCookie, setPurposeCookies } from "./cookies.ts";
-import {
-  assertCanHoldSession,
-  assertSameOrigin,
-  type Callers,
-  ForeignTenant,
-  readBearer,
-  readSessionCookie,
-  sessionCookieName,
-  type TenantCaller,
-} from "./credentials.ts";
+import { readPurposeCookie, setPurposeCookies } from "./cookies.ts";
+import { readSessionCookie, sessionCookieName } from "./credentials.ts";
+import { type Entrance, type Entry, nameOf, type TenantEntry } from "./entrance.ts";
 import type { OpenCall, OpenCalls } from "./open-calls.ts";
+import { endUnread } from "./unread-body.ts";
 
 /** What the server needs. */
 export interface ServerDeps {
   ingress: IngressReader;
-  callers: Callers;
+  entrance: Entrance;
+  bodies: Bodies;
   door: TenantDoor;
+  clock: Clock;
   log: Log;
   acts: Acts;
   denials: Denials;
   /** A request was refused with this code. */
   onRefused(code: ErrorCode): void;
   noteLook: LookRecorder;
-  epochs: Epochs;
   calls: OpenCalls;
-  metricsToken: string;
-  traffic: Traffic;
-  /** What a call of a route costs; `name` is that of the method that it calls, if it calls one. */
-  costOf(route: Route, name: string | undefined): CostClass;
-  /** Wall-clock time. */
-  nowMs(): number;
 }
 
 declare module "fastify" {
   interface FastifyRequest {
     ingress: Ingress | null;
+    /** Who was let in; null before, and for pages. */
+    entry: Entry | null;
+    /** Ends when the caller leaves, or has the answer. */
+    gone: AbortController | null;
+    /** Gives the room of a large body to the next. */
+    leaveRoom: (() => void) | null;
+  }
+  interface FastifyContextConfig {
+    route?: Route;
   }
 }
-
-const FORM = "application/x-www-form-urlencoded";
-const FORM_BYTES = 64 * 1024;
 
 const API_HEADERS = {
   "cache-control": "no-store",
@@ -114,7 +107,7 @@ export class HttpServer {
       // Targets that cannot be decoded never reach a hook; they get the same form and headers as every answer.
       frameworkErrors: (thrown, request, reply) => {
         reply.headers({ ...API_HEADERS, "x-request-id": request.id });
-        this.fail(thrown, request, reply);
+        this.sendError(fromFastify(thrown), request, reply);
       },
     });
     // SECURITY: Node leaves headers above a count out without a word, maybe the one that decides. All are read, as far
@@ -131,190 +124,92 @@ export class HttpServer {
   register(routes: readonly Route[]): void {
     for (const route of routes) {
       const handler = (request: FastifyRequest, reply: FastifyReply) => this.handle(route, request, reply);
-      const config = { isForm: route.isForm === true, isRaw: route.isRaw === true };
-      this.fastify.route({ method: route.method, url: route.path, config, handler });
-      if (route.policy.kind === "tenant") {
-        this.fastify.route({ method: route.method, url: `/t/:tenantSlug${route.path}`, handler });
-      }
+      const bodyLimit = route.policy.kind === "public" ? LIMITS.strangerBodyBytes : LIMITS.bodyBytes;
+      const shared = { method: route.method, config: { route }, bodyLimit, handler };
+      this.fastify.route({ url: route.path, ...shared });
+      if (route.policy.kind === "tenant")
+        this.fastify.route({ url: `/t/:tenantSlug${route.path}`, ...shared });
     }
   }
 
   private prepare(): void {
     const { fastify } = this;
     void fastify.register(fastifyCookie);
-    fastify.decorateRequest("ingress", null);
-    fastify.removeAllContentTypeParsers();
-    fastify.addContentTypeParser("application/json", { parseAs: "string" }, (request, body, done) => {
-      try {
-        if (isRaw(request)) done(null, String(body));
-        else done(null, body === "" ? undefined : parseUntrusted(String(body)));
-      } catch (thrown) {
-        done(toAppError(thrown));
-      }
-    });
-    fastify.addContentTypeParser(
-      FORM,
-      { parseAs: "string", bodyLimit: FORM_BYTES },
-      (request, body, done) => {
-        try {
-          if (isRaw(request)) done(null, String(body));
-          else
-            done(null, parseForm(String(body), (request.routeOptions.config as { isForm?: boolean }).isForm));
-        } catch (thrown) {
-          done(toAppError(thrown));
-        }
-      },
-    );
+    for (const name of ["ingress", "entry", "gone", "leaveRoom"]) fastify.decorateRequest(name, null);
+    this.deps.bodies.register(fastify);
     fastify.addHook("onRequest", async (request, reply) => {
       reply.headers({ ...API_HEADERS, "x-request-id": request.id });
-      request.ingress = await this.deps.ingress.read(request.raw);
-      if (request.ingress.peer.isSecure) reply.header("strict-transport-security", "max-age=31536000");
+      const gone = new AbortController();
+      request.gone = gone;
+      reply.raw.on("close", () => gone.abort());
+      const ingress = await this.deps.ingress.read(request.raw);
+      request.ingress = ingress;
+      if (ingress.peer.isSecure) reply.header("strict-transport-security", "max-age=31536000");
+      // ORDER: before the body, of which nobody will read anything.
+      if (request.is404) throw new AppError("not_found", "There is nothing here.");
+      const { route } = request.routeOptions.config;
+      if (route !== undefined) request.entry = await this.deps.entrance.enter(route, request, reply, ingress);
     });
-    fastify.setErrorHandler((thrown, request, reply) => this.fail(thrown, request, reply));
+    fastify.addHook("onSend", (request, reply, payload, done) => {
+      endUnread(request.raw, reply.raw, this.deps.clock);
+      done(null, payload);
+    });
+    fastify.setErrorHandler(async (thrown, request, reply) => {
+      const error = await this.countStranger(fromFastify(thrown), request);
+      return this.sendError(error, request, reply);
+    });
     fastify.setNotFoundHandler(() => {
       throw new AppError("not_found", "There is nothing here.");
     });
   }
 
   private async handle(route: Route, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const { ingress } = request;
-    if (ingress === null) throw new AppError("internal", "The request was not looked at.");
-    const gone = new AbortController();
-    reply.raw.on("close", () => gone.abort());
+    const { ingress, entry, gone } = request;
+    if (ingress === null || entry === null || gone === null)
+      throw new AppError("internal", "The request was not looked at.");
     const call = this.call(request, gone.signal, ingress);
-    try {
-      return this.send(reply, ingress, await this.authorised(route, request, reply, ingress, call, gone));
-    } catch (thrown) {
-      // Who shows a credential that does not count is a stranger; of those an address may send only so many.
-      if (thrown instanceof AppError && thrown.code === "unauthenticated" && route.policy.kind !== "public")
-        await this.deps.traffic.admitStranger(call.address);
-      throw thrown;
-    }
-  }
-
-  /** Who calls in which tenant, let in by its limits; `epoch` is from before the look at what they may do. */
-  private async admitted(
-    route: Route,
-    request: FastifyRequest,
-    reply: FastifyReply,
-    ingress: Ingress,
-    call: RouteCall<unknown>,
-  ): Promise<{ caller: TenantCaller; epoch: number }> {
-    const look = async () => {
-      // ORDER: before the credential is looked at, so that a change during the look counts as later.
-      const epoch = this.deps.epochs.current;
-      const caller = await this.deps.callers
-        .inTenant(request.raw, ingress)
-        .catch((thrown: unknown) => this.refuseForeign(route, call, thrown));
-      return { caller, epoch };
-    };
-    const first = await look();
-    // ORDER: before anything is read or opened for the call.
-    const hasWaited = await this.count(route, request, reply, first.caller);
-    // SECURITY: the wait can be a minute, and whoever came as an owner may be one no longer.
-    return hasWaited ? look() : first;
-  }
-
-  /** Count a tenant's call; its answer says where the caller stands, also when it is refused. Whether that took time. */
-  private async count(
-    route: Route,
-    request: FastifyRequest,
-    reply: FastifyReply,
-    { principal }: Pick<TenantRouteCall<unknown>, "principal">,
-  ): Promise<boolean> {
-    const cost = this.deps.costOf(route, (request.params as Record<string, string>)["method"]);
-    const sizeBytes = Number(request.headers["content-length"] ?? 0) || 0;
-    const counted = this.deps.traffic.admit({ principal, cost, sizeBytes });
-    const allowance = await counted;
-    if (allowance !== undefined) reply.headers(limitHeaders(allowance));
-    return counted !== undefined;
-  }
-
-  /** Apply the route's policy, read the body, call the route. ORDER: strangers learn nothing of what it takes. */
-  private async authorised(
-    route: Route,
-    request: FastifyRequest,
-    reply: FastifyReply,
-    ingress: Ingress,
-    call: RouteCall<unknown>,
-    gone: AbortController,
-  ): Promise<RouteAnswer> {
-    switch (route.policy.kind) {
-      case "public":
-        if (!isProbe(route)) await this.deps.traffic.admitStranger(call.address);
-        // SECURITY: also without a cookie: a foreign page must not sign a browser in as somebody else.
-        if (call.sessionCookie !== null || call.headers["origin"] !== undefined)
-          assertSameOrigin(request.raw, ingress);
-        // ORDER: before the handler, which would use a sign-in link up for a session that cannot be held.
-        if (route.method !== "GET") assertCanHoldSession(ingress);
-        return route.handler({ ...call, body: readBody(route, request) });
-      case "metrics":
-        if (!equalConstantTime(readBearer(request.raw) ?? "", this.deps.metricsToken)) {
-          throw new AppError(
-            "unauthenticated",
-            "Metrics need their own token, see `metrics-token` in the state folder.",
-          );
-        }
-        return route.handler({ ...call, body: readBody(route, request) });
-      case "browser":
-      case "operator":
-        return this.asPerson(route, request, ingress, call);
+    switch (entry.kind) {
+      case "open":
+        return this.send(reply, ingress, await route.handler({ ...call, body: readBody(route, request) }));
+      case "person": {
+        const { user, actor } = entry;
+        const answer = await this.deps.denials.watch("platform", actor, nameOf(route), async () => {
+          if ("isStepUp" in route.policy && route.policy.isStepUp === true) this.assertFresh(user);
+          return route.handler({ ...call, body: readBody(route, request), user, actor });
+        });
+        return this.send(reply, ingress, answer);
+      }
       case "tenant": {
-        const { caller, epoch } = await this.admitted(route, request, reply, ingress, call);
-        const { principal, user } = caller;
-        // ORDER: before the call counts as open; nobody would tell it again that its caller left.
-        if (gone.signal.aborted) throw new AppError("aborted", "The caller left.");
-        const open = this.deps.calls.begin(principal, epoch, () => gone.abort());
-        gone.signal.addEventListener("abort", () => open.end(), { once: true });
-        const tenant = this.deps.door.scope(caller.tenant);
-        const actor = actorOf(principal, { address: call.address, requestId: call.requestId });
-        const context = { tenantId: tenant.tenantId, principal, requestId: request.id };
-        return runInContext(context, () =>
-          this.deps.denials.watch(tenant, actor, nameOf(route), async () => {
-            const known = { ...call, tenant, principal, actor, user };
-            return stillTheirs(route, open, await this.inTenant(route, request, known));
-          }),
-        );
+        const known = await this.deps.entrance.lookAgain(route, request, ingress, entry);
+        return this.send(reply, ingress, await this.asCaller(route, request, call, known, gone));
       }
       default:
-        return route.policy satisfies never;
+        return entry satisfies never;
     }
   }
 
-  /** Routes of whoever is signed in, and of operators. */
-  private async asPerson(
+  /** Call a tenant's route in its caller's own context. */
+  private asCaller(
     route: Route,
     request: FastifyRequest,
-    ingress: Ingress,
     call: RouteCall<unknown>,
+    { caller, epoch }: TenantEntry,
+    gone: AbortController,
   ): Promise<RouteAnswer> {
-    const { kind } = route.policy;
-    const isStepUp = "isStepUp" in route.policy && route.policy.isStepUp === true;
-    const user = await this.deps.callers.user(request.raw, ingress);
-    if (user === null) throw new AppError("unauthenticated", "Sign in first.");
-    assertSameOrigin(request.raw, ingress);
-    const actor = personActor(kind === "operator" && user.isOperator ? "operator" : "person", user, call);
-    const denial = { of: "platform", actor, what: nameOf(route) } as const;
-    if (kind === "operator" && !user.isOperator) {
-      await this.deps.denials.note({ ...denial, reason: { code: "no_operator" } });
-      // SECURITY: whoever is no operator sees no more than that there is nothing.
-      throw new AppError("not_found", "There is nothing here.");
-    }
-    return this.deps.denials.watch(denial.of, actor, denial.what, async () => {
-      if (isStepUp) this.assertFresh(user);
-      return route.handler({ ...call, body: readBody(route, request), user, actor });
-    });
-  }
-
-  /** An attempt at another tenant is on record at home, never in the tenant that was named. */
-  private async refuseForeign(route: Route, call: RouteCall<unknown>, thrown: unknown): Promise<never> {
-    if (thrown instanceof ForeignTenant) {
-      const { principal, tenant } = thrown.caller;
-      const actor = actorOf(principal, { address: call.address, requestId: call.requestId });
-      const denial = { of: this.deps.door.scope(tenant), actor, what: nameOf(route) };
-      await this.deps.denials.note({ ...denial, reason: { code: thrown.code } });
-    }
-    throw thrown;
+    const { principal, user } = caller;
+    // ORDER: before the call counts as open; nobody would tell it again that its caller left.
+    if (gone.signal.aborted) throw new AppError("aborted", "The caller left.");
+    const open = this.deps.calls.begin(principal, epoch, () => gone.abort());
+    gone.signal.addEventListener("abort", () => open.end(), { once: true });
+    const tenant = this.deps.door.scope(caller.tenant);
+    const actor = actorOf(principal, { address: call.address, requestId: call.requestId });
+    const context = { tenantId: tenant.tenantId, principal, requestId: request.id };
+    return runInContext(context, () =>
+      this.deps.denials.watch(tenant, actor, nameOf(route), async () => {
+        const known = { ...call, tenant, principal, actor, user };
+        return stillTheirs(route, open, await this.inTenant(route, request, known));
+      }),
+    );
   }
 
   /** What follows once it is known who calls in which tenant. */
@@ -365,7 +260,7 @@ export class HttpServer {
 
   /** Refuse an act that cannot be undone to whoever did not just prove who they are. */
   private assertFresh(user: BrowserUser | null): void {
-    if (user !== null && this.deps.nowMs() - user.authAtMs <= STEP_UP_MS) return;
+    if (user !== null && this.deps.clock.nowMs() - user.authAtMs <= STEP_UP_MS) return;
     throw new AppError("step_up_required", "Sign in once more to confirm that it is you.", {
       details: { maxAgeMs: STEP_UP_MS },
     });
@@ -385,8 +280,14 @@ export class HttpServer {
     return reply.header("content-type", "application/json; charset=utf-8").send(JSON.stringify(answer.body));
   }
 
-  private fail(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
-    const error = fromFastify(thrown);
+  /** What is answered: the error, or that of a stranger who has had too many. */
+  private async countStranger(error: AppError, request: FastifyRequest): Promise<AppError> {
+    const { ingress, entry } = request;
+    if (entry !== null || ingress === null) return error;
+    return this.deps.entrance.countStranger(error, ingress).then(() => error, toAppError);
+  }
+
+  private sendError(error: AppError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
     this.deps.onRefused(error.code);
     logFailure(this.deps.log, error, {
       requestId: request.id,
@@ -396,21 +297,11 @@ export class HttpServer {
     if (error.retryAfterMs !== undefined)
       reply.header("retry-after", String(Math.ceil(error.retryAfterMs / 1_000)));
     if (error.rule.status === 401) reply.header("www-authenticate", "Bearer");
-    reply
+    return reply
       .status(error.rule.status === 499 ? 400 : error.rule.status)
       .header("content-type", "application/json; charset=utf-8")
       .send(JSON.stringify(errorBody(error, request.id)));
   }
-}
-
-/** Asked by machines that look whether we live; they come often, and from one address. */
-function isProbe(route: Route): boolean {
-  return /^\/(?:healthz|readyz)$/.test(route.path);
-}
-
-/** Whether the route takes its body as the text that came. */
-function isRaw(request: FastifyRequest): boolean {
-  return (request.routeOptions.config as { isRaw?: boolean }).isRaw === true;
 }
 
 /** An answer leaves only while its caller's authority stands; a stream looks again before each piece. */
@@ -419,17 +310,6 @@ async function stillTheirs(route: Route, open: OpenCall, answer: RouteAnswer): P
   const isAct = route.method !== "GET" && /^\/(api|auth)\//.test(route.path);
   if (!isAct) await open.assertStands();
   return answer.stream === undefined ? answer : { ...answer, stream: open.guard(answer.stream) };
-}
-
-function nameOf(route: Route): { kind: "route"; name: string } {
-  return { kind: "route", name: `${route.method} ${route.path}` };
-}
-
-function personActor(kind: "person" | "operator", user: BrowserUser, call: RouteCall<unknown>): Actor {
-  const { userId, displayName, sessionId } = user;
-  const { address, requestId } = call;
-  const credential = { kind: "browser_session", id: sessionId };
-  return { kind, id: userId, name: displayName, role: null, credential, address, requestId };
 }
 
 function readBody(route: Route, request: FastifyRequest): unknown {

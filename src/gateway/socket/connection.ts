@@ -11,6 +11,7 @@ import { newId, newSecret, type UserId } from "../../kernel/ids.ts";
 import { LIMITS } from "../../kernel/limits.ts";
 import type { GatewayEvent } from "../../protocol/events.ts";
 import {
+  peekId,
   type RequestFrame,
   readFrame,
   toWireError,
@@ -26,13 +27,19 @@ import { reachesEvent } from "../agent-limits.ts";
 import { AuthorityEnded, UnknownMethod } from "../dispatch.ts";
 import { logFailure } from "../failure-log.ts";
 import type { Ingress } from "../ingress.ts";
-import { OverLimit } from "../traffic/traffic.ts";
+import { type Call, OverLimit } from "../traffic/traffic.ts";
 import type { ConnectionDeps } from "./connection-deps.ts";
 import { ACCESS_ENDED, Gate } from "./gate.ts";
 import { makeHello } from "./hello.ts";
 import { Intake } from "./intake.ts";
 import { Outbound } from "./outbound.ts";
 import type { Member } from "./rooms.ts";
+
+/** How a frame counts: 0 bytes when these are counted already. */
+type Weight = Pick<Call, "sizeBytes" | "isBegun">;
+
+/** Who sent a frame that no minute has room for is not read for so long. */
+const UNFIT_PAUSE_MS = 1_000;
 
 interface Open extends ConnectAccepted {
   scope: TenantScope;
@@ -54,7 +61,7 @@ export class Connection implements Member, ConnectionHandle {
   private readonly challengeTsMs: number;
   private readonly gone = new AbortController();
   private readonly deadline: Timer;
-  private readonly early: string[] = [];
+  private readonly early: Buffer[] = [];
   private readonly messageKeys = new Set<string>();
   private readonly ownRuns = new Set<string>();
   private open: Open | undefined;
@@ -85,7 +92,7 @@ export class Connection implements Member, ConnectionHandle {
     this.challengeTsMs = deps.clock.nowMs();
     this.since = this.challengeTsMs;
     this.deadline = deps.clock.after(LIMITS.handshakeMs, () => socket.close(1000));
-    socket.on("message", (data: RawData, isBinary: boolean) => this.receive(data, isBinary));
+    socket.on("message", (data: RawData) => this.receive(data));
     socket.on("pong", () => {
       this.isAlive = true;
     });
@@ -218,28 +225,49 @@ export class Connection implements Member, ConnectionHandle {
 
   // --- frames ---
 
-  private receive(data: RawData, isBinary: boolean): void {
+  private receive(data: RawData): void {
     // SECURITY: a peer that was told to go may go on sending; nothing of it is read or kept.
     if (this.socket.readyState !== this.socket.OPEN) return;
     const bytes = data as Buffer;
     if (this.open === undefined) {
-      this.handshake(isBinary ? bytes.toString("utf8") : bytes.toString());
+      this.handshake(bytes);
       return;
     }
     this.intake.receive(bytes);
   }
 
   private takeFrame(bytes: Buffer): void {
-    if (this.open !== undefined) this.request(bytes.toString("utf8"), bytes.length, this.open);
+    if (this.open === undefined) return;
+    if (bytes.length > LIMITS.parsedFirstBytes) void this.takeLarge(bytes, this.open);
+    else this.request(bytes.toString("utf8"), this.open, { sizeBytes: bytes.length });
   }
 
-  private handshake(text: string): void {
+  /** SECURITY: counted before it is parsed, and parsed in its tenant's turn. */
+  private async takeLarge(bytes: Buffer, open: Open): Promise<void> {
+    this.intake.bar();
+    try {
+      await this.deps.traffic.admitBytes(open.principal, bytes.length);
+      // Whoever left meanwhile has nothing read.
+      if (this.gone.signal.aborted) return;
+      this.request(bytes.toString("utf8"), open, { sizeBytes: 0, isBegun: true });
+    } catch (thrown) {
+      this.slowDown(thrown, true);
+      const requestId = this.deps.nextRequestId();
+      const error = toAppError(thrown);
+      logFailure(this.deps.log, error, { requestId });
+      reply(open, this.outbound, writeError(peekId(bytes), toWireError(error, requestId)));
+    } finally {
+      this.intake.unbar();
+    }
+  }
+
+  private handshake(bytes: Buffer): void {
     if (this.isConnecting) {
-      this.early.push(text);
+      this.early.push(bytes);
       if (this.early.length > LIMITS.handshakeFrames) this.socket.close(1008, "too many frames before hello");
       return;
     }
-    const read = this.read(text);
+    const read = this.read(bytes.toString("utf8"), LIMITS.jsonValuesOfStrangers);
     if (read.kind === "not-json") return this.socket.close(1000);
     if (read.kind === "not-a-request") return this.socket.close(1008, "invalid request frame");
     if (read.kind === "malformed")
@@ -283,6 +311,7 @@ export class Connection implements Member, ConnectionHandle {
         1013,
       );
     }
+    if (!(await this.isLetIn(frame.id, outcome))) return;
     this.settle();
     void this.deps.traffic.knownNow(this.ingress.peer.address);
     this.deps.raiseFrameLimit(this.socket);
@@ -293,7 +322,18 @@ export class Connection implements Member, ConnectionHandle {
     this.open.leave = this.deps.rooms.join(tenantId, this);
     this.outbound.send(writeResult(frame.id, makeHello(this.deps, this.id, outcome)));
     outcome.delivered?.();
-    for (const text of this.early.splice(0)) this.request(text, text.length, this.open);
+    for (const bytes of this.early.splice(0)) this.intake.receive(bytes);
+  }
+
+  /** A handshake is a call of its tenant; one that is refused stays a stranger's. */
+  private async isLetIn(id: string, { principal }: ConnectAccepted): Promise<boolean> {
+    try {
+      await this.deps.traffic.admit({ principal, cost: "read", sizeBytes: 0, isHandshake: true });
+    } catch (thrown) {
+      this.refuse(id, toWireError(thrown, this.id), 1013);
+      return false;
+    }
+    return this.socket.readyState === this.socket.OPEN;
   }
 
   private gateOf({ principal }: ConnectAccepted, epoch: number): Gate {
@@ -302,41 +342,47 @@ export class Connection implements Member, ConnectionHandle {
     return new Gate({ epochs, isLive, nowMs: () => clock.nowMs(), expel }, principal, epoch);
   }
 
-  private request(text: string, sizeBytes: number, open: Open): void {
+  private request(text: string, open: Open, weight: Weight): void {
     const read = this.read(text);
-    if (read.kind === "not-json" || read.kind === "not-a-request") return this.countJunk(sizeBytes, open);
-    if (read.kind === "malformed") return this.refuseFrame(read.id, read.problem, sizeBytes, open);
+    if (read.kind === "not-json" || read.kind === "not-a-request") return this.countJunk(open, weight);
+    if (read.kind === "malformed") return this.refuseFrame(read.id, read.problem, open, weight);
     if (read.frame.method === "connect") {
       const message = "connect is only valid as the first request";
-      return this.refuseFrame(read.frame.id, message, sizeBytes, open);
+      return this.refuseFrame(read.frame.id, message, open, weight);
     }
     this.intake.begun();
-    void this.answer(read.frame, sizeBytes, open);
+    void this.answer(read.frame, open, weight);
   }
 
-  private refuseFrame(id: string, message: string, sizeBytes: number, open: Open): void {
+  private refuseFrame(id: string, message: string, open: Open, weight: Weight): void {
     this.outbound.send(writeError(id, { code: "INVALID_REQUEST", message }));
-    this.countJunk(sizeBytes, open);
+    this.countJunk(open, weight);
   }
 
   /** What is no call was read all the same: it counts like one, and who goes on with it is not read for a moment. */
-  private countJunk(sizeBytes: number, { principal }: Open): void {
-    const counted = this.deps.traffic.admit({ principal, cost: "read", sizeBytes });
+  private countJunk({ principal }: Open, weight: Weight): void {
+    const counted = this.deps.traffic.admit({ principal, cost: "read", ...weight });
     if (counted === undefined) return;
     this.intake.begun();
     counted
       .catch((thrown: unknown) => {
-        if (thrown instanceof OverLimit) this.intake.refused(thrown.allowance.resetMs);
+        if (thrown instanceof OverLimit) this.slowDown(thrown);
         else this.deps.log.error({ err: thrown }, "a frame was not counted");
       })
       .finally(() => this.intake.ended());
   }
 
-  private async answer(frame: RequestFrame, sizeBytes: number, open: Open): Promise<void> {
+  /** Who was refused by a limit, or sent what no limit has room for, is read more slowly. */
+  private slowDown(thrown: unknown, isLarge = false): void {
+    if (thrown instanceof OverLimit) this.intake.refused(thrown.allowance.resetMs, isLarge);
+    else if (isLarge) this.intake.refused(UNFIT_PAUSE_MS, true);
+  }
+
+  private async answer(frame: RequestFrame, open: Open, weight: Weight): Promise<void> {
     const requestId = this.deps.nextRequestId();
     try {
       const cost = this.deps.registry.find(frame.method)?.cost ?? "read";
-      const counted = this.deps.traffic.admit({ principal: open.principal, cost, sizeBytes });
+      const counted = this.deps.traffic.admit({ principal: open.principal, cost, ...weight });
       // Not waited for without need: most tenants have no limit, and a frame costs little more than a wait.
       if (counted !== undefined) await counted;
       // Whoever left while their call waited for its turn is not answered, and nothing is done.
@@ -381,16 +427,16 @@ export class Connection implements Member, ConnectionHandle {
       this.expel(ACCESS_ENDED.code, ACCESS_ENDED.reason);
       return;
     }
-    if (thrown instanceof OverLimit) this.intake.refused(thrown.allowance.resetMs);
+    this.slowDown(thrown);
     const error = toAppError(thrown);
     logFailure(this.deps.log, error, { method: frame.method, requestId });
     reply(open, this.outbound, writeError(frame.id, toWireError(error, requestId), error.payload));
   }
 
-  /** Read a frame; JSON that nests too deep or holds prototype keys is refused under no id of its own. */
-  private read(text: string): ReturnType<typeof readFrame> {
+  /** Read a frame; JSON that nests too deep, holds too much or prototype keys is refused under no id of its own. */
+  private read(text: string, values: number = LIMITS.jsonValues): ReturnType<typeof readFrame> {
     try {
-      return readFrame(text);
+      return readFrame(text, { values });
     } catch (thrown) {
       const problem = `invalid request frame: ${toAppError(thrown).publicMessage}`;
       return { kind: "malformed", id: "invalid", problem };

@@ -106,3 +106,23 @@ it("takes nothing more when it is closed, reads on to hear the goodbye, and leav
   send(10);
   expect(taken).toEqual([]);
 });
+
+it("holds what comes behind a large frame until that is taken, and counts its refusal as many", () => {
+  const { made, taken, state, pass, send } = intake();
+  send(1);
+  made.bar();
+  send(3, 1);
+  expect([taken.length, state.isPaused]).toEqual([1, true]);
+  made.ended();
+  expect(taken).toHaveLength(1);
+  made.unbar();
+  expect(taken).toEqual(["0", "1", "2", "3"]);
+  expect(state.isPaused).toBe(false);
+  made.bar();
+  made.refused(60_000, true);
+  made.unbar();
+  for (let n = 0; n < 3; n++) made.ended();
+  expect(state.isPaused).toBe(true);
+  pass(500);
+  expect(state.isPaused).toBe(false);
+});

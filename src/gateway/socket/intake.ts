@@ -31,6 +31,7 @@ export class Intake {
   private inFlight = 0;
   private refusals = 0;
   private isHalted = false;
+  private isBarred = false;
   private isClosed = false;
   private pause: Timer | undefined;
 
@@ -57,6 +58,18 @@ export class Intake {
     this.goOn();
   }
 
+  /** Nothing is taken until `unbar`: what comes behind a large frame must not overtake it, nor pile up. */
+  bar(): void {
+    this.isBarred = true;
+    this.halt();
+  }
+
+  /** The large frame was taken. */
+  unbar(): void {
+    this.isBarred = false;
+    this.goOn();
+  }
+
   /** A call was let in by the limits. */
   letIn(): void {
     if (this.refusals > 0) this.refusals--;
@@ -64,11 +77,12 @@ export class Intake {
 
   /**
    * A call was refused by a limit that begins anew in `resetMs`. Who goes on sending after many of these is not read for
-   * a while: its frames wait at its own end of the line, and cost us nothing there.
+   * a while: its frames wait at its own end of the line, and cost us nothing there. One that was `large` is as many at once:
+   * it has cost as much to receive.
    */
-  refused(resetMs: number): void {
+  refused(resetMs: number, isLarge = false): void {
     if (this.isClosed || this.pause !== undefined) return;
-    this.refusals++;
+    this.refusals += isLarge ? REFUSALS_BEFORE_PAUSE : 1;
     if (this.refusals < REFUSALS_BEFORE_PAUSE) return;
     this.halt();
     const pauseMs = FIRST_PAUSE_MS * 2 ** Math.min(16, this.refusals - REFUSALS_BEFORE_PAUSE);
@@ -100,7 +114,8 @@ export class Intake {
 
   /** Take what waits, and read on when nothing does. */
   private goOn(): void {
-    if (this.isClosed || !this.isHalted || this.pause !== undefined || this.inFlight >= this.most / 2) return;
+    if (this.isClosed || !this.isHalted || this.isBarred || this.pause !== undefined) return;
+    if (this.inFlight >= this.most / 2) return;
     this.isHalted = false;
     for (let next = this.held.shift(); next !== undefined; next = this.held.shift()) {
       this.deps.take(next);

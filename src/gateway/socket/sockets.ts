@@ -10,8 +10,12 @@ import type { Timer } from "../../kernel/clock.ts";
 import { AppError, toAppError } from "../../kernel/errors.ts";
 import { LIMITS } from "../../kernel/limits.ts";
 import type { Ingress, IngressReader } from "../ingress.ts";
+import { limitHeaders, OverLimit } from "../traffic/traffic.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectionDeps } from "./connection-deps.ts";
+
+/** By when some of an address's handshakes have come to an end. */
+const PENDING_RETRY_MS = 5_000;
 
 /** See the head of this file. */
 export class Sockets {
@@ -93,7 +97,8 @@ export class Sockets {
     await this.deps.traffic.admitStranger(ingress.peer.address);
     const pending = this.pendingByAddress.get(ingress.peer.address) ?? 0;
     if (pending >= LIMITS.pendingSocketsPerAddress) {
-      throw new AppError("rate_limited", "Too many sockets of this address wait for their handshake.");
+      const message = "Too many sockets of this address wait for their handshake.";
+      throw new AppError("rate_limited", message, { retryAfterMs: PENDING_RETRY_MS });
     }
     return ingress;
   }
@@ -144,10 +149,14 @@ function refuse(stream: Duplex, error: AppError): void {
     error: { type: error.code, code: error.code, message: error.publicMessage },
   });
   const { status } = error.rule;
+  const wait =
+    error.retryAfterMs === undefined ? {} : { "retry-after": Math.ceil(error.retryAfterMs / 1_000) };
+  const limit = error instanceof OverLimit ? limitHeaders(error.allowance) : {};
+  const more = Object.entries({ ...wait, ...limit }).map(([name, value]) => `${name}: ${value}\r\n`);
   // Ending is half a goodbye; a peer that never says its half would keep the line.
   stream.once("finish", () => stream.destroy());
   stream.end(
-    `HTTP/1.1 ${status} Refused\r\nConnection: close\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n` +
+    `HTTP/1.1 ${status} Refused\r\nConnection: close\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n${more.join("")}` +
       `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   );
 }

@@ -2,7 +2,9 @@
  * Counting in this process, by rate-limiter-flexible. Owns: the bound on memory. Refuses to know: limits.
  *
  * SECURITY: at most `mostKeys` keys are kept, and none is given up for another: a flood of new keys must not make an
- * active offender's count disappear. Keys beyond the bound share a few counts instead, which errs on the strict side.
+ * active offender's count disappear. Where anybody can make keys up, those beyond the bound share a few counts, which
+ * errs on the strict side; where only those can who are known, they are not counted, since refusing them would let whoever
+ * fills the memory stop everybody else.
  */
 import { RateLimiterMemory, type RateLimiterRes } from "rate-limiter-flexible";
 import type { Count, Counter } from "./counter.ts";
@@ -11,13 +13,17 @@ const WINDOW_S = 60;
 const MOST_KEYS = 100_000;
 const SHARED_KEYS = 4_096;
 
+/** What becomes of a key that comes when no more are kept. */
+export type WhenFull = "share" | "let-in";
+
 /** See the head of this file. */
 export class MemoryCounter implements Counter {
   private readonly limiter: RateLimiterMemory;
   private readonly kept: ReadonlyMap<string, unknown>;
   private readonly mostKeys: number;
+  private readonly whenFull: WhenFull;
 
-  constructor(mostKeys = MOST_KEYS) {
+  constructor(whenFull: WhenFull, mostKeys = MOST_KEYS) {
     // The library's own limit is never reached: ours differ from plan to plan, and a plan changes at any time.
     this.limiter = new RateLimiterMemory({
       points: Number.MAX_SAFE_INTEGER,
@@ -26,6 +32,7 @@ export class MemoryCounter implements Counter {
     });
     this.kept = storageOf(this.limiter);
     this.mostKeys = mostKeys;
+    this.whenFull = whenFull;
   }
 
   /** Keys that are kept now; each goes by itself when its window ends. */
@@ -34,15 +41,20 @@ export class MemoryCounter implements Counter {
   }
 
   async add(key: string, points: number): Promise<Count> {
-    return toCount(await this.limiter.consume(this.place(key), points));
+    const place = this.place(key);
+    return place === undefined
+      ? { total: 0, resetMs: 1 }
+      : toCount(await this.limiter.consume(place, points));
   }
 
   async giveBack(key: string, points: number): Promise<void> {
-    await this.limiter.reward(this.place(key), points);
+    const place = this.place(key);
+    if (place !== undefined) await this.limiter.reward(place, points);
   }
 
-  private place(key: string): string {
+  private place(key: string): string | undefined {
     if (this.kept.size < this.mostKeys || this.kept.has(key)) return key;
+    if (this.whenFull === "let-in") return undefined;
     return `shared ${hash(key) % SHARED_KEYS}`;
   }
 }

@@ -52,3 +52,12 @@ it("counts a dear call as several", () => {
   expect(Array.from({ length: 6 }, () => pace.waitMs("ann", 5, 300))).toEqual(Array(6).fill(0));
   expect(pace.waitMs("ann", 5, 300)).toBe(1_000);
 });
+
+it("lets one large call begin at once, and what comes next not much later", () => {
+  const { pace, time } = paceAt();
+  expect(pace.waitMs("ann", 107, 300)).toBe(0);
+  expect(Array.from({ length: 15 }, () => pace.waitMs("ann", 1, 300))).toEqual(Array(15).fill(0));
+  time.ms += 30_000;
+  expect([pace.waitMs("ann", 107, 300), pace.waitMs("ann", 107, 300)]).toEqual([0, 0]);
+  expect(pace.waitMs("ann", 107, 300)).toBe(3_000);
+});

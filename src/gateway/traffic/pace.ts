@@ -23,12 +23,15 @@ export class Pace {
     this.clock = clock;
   }
 
-  /** Milliseconds that a call of so many points waits; 0 for at once. */
+  /**
+   * Milliseconds that a call of so many points waits; 0 for at once. One that is large is at most half a burst: it is within
+   * its limit, and neither it nor what its sender does next should wait for a quarter of a minute.
+   */
   waitMs(key: string, points: number, perMinute: number): number {
     const nowMs = this.clock.monotonicMs();
     const apartMs = 60_000 / perMinute;
     const burst = Math.max(LEAST_BURST, (perMinute * BURST_SECONDS) / 60);
-    const evenMs = Math.max(this.evenAt.get(key) ?? nowMs, nowMs) + apartMs * points;
+    const evenMs = Math.max(this.evenAt.get(key) ?? nowMs, nowMs) + apartMs * Math.min(points, burst / 2);
     if (this.evenAt.size >= this.sweepAt) this.sweep(nowMs);
     // Beyond that somebody's calls begin at once: the counts still hold.
     if (this.evenAt.size < MOST_KEYS || this.evenAt.has(key)) this.evenAt.set(key, evenMs);

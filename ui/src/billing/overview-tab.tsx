@@ -98,6 +98,9 @@ function BudgetSheet({ overview }: Props) {
         />
         <Figure name={words.billing.credit} value={money.show(creditMicros)} />
       </dl>
+      {creditMicros < 0 ? (
+        <p className="text-s text-ink-2">{words.billing.owedHint(money.show(creditMicros))}</p>
+      ) : null}
       {limit === null ? (
         <p className="text-s text-ink-2">{words.billing.unlimitedHint}</p>
       ) : (

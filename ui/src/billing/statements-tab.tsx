@@ -8,6 +8,7 @@ import { useSpeech, useWords } from "../i18n/words-context.tsx";
 import { Badge } from "../parts/badge.tsx";
 import { Sheet } from "../parts/page-frame.tsx";
 import { Empty, Problem, Skeleton } from "../parts/states.tsx";
+import { OwnComparison } from "./own-comparison.tsx";
 import { billingKey } from "./use-billing.ts";
 
 const LINK =
@@ -95,6 +96,7 @@ export function StatementsTab() {
           )}
         </Sheet>
       )}
+      <OwnComparison />
     </>
   );
 }

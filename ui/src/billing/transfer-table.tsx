@@ -12,6 +12,7 @@ function Row(props: { line: Transfer; money: Money; pathOf: ((line: Transfer) =>
   const words = useWords();
   const formats = useFormats();
   const { line, money, pathOf } = props;
+  const { reason } = line.details;
   return (
     <tr className="border-b border-line last:border-0">
       <td className={CELL}>{formats.dayTime(new Date(line.atMs))}</td>
@@ -27,6 +28,11 @@ function Row(props: { line: Transfer; money: Money; pathOf: ((line: Transfer) =>
         ) : (
           `${line.source} ${line.sourceId}`
         )}
+        {typeof reason === "string" ? (
+          <span className="block truncate font-sans text-s text-ink-2" title={reason}>
+            {reason}
+          </span>
+        ) : null}
       </td>
       <td className={`${CELL} text-right text-ink-3`}>{line.seq}</td>
     </tr>

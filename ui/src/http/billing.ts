@@ -1,4 +1,5 @@
 /** A tenant's plan, money and ledger over HTTP. Owns: those shapes. Refuses to know: how they are shown. */
+import type { Reconciliation } from "./operator-reconciliation.ts";
 import { requestJson } from "./request.ts";
 
 /** What is taken of something the plan counts; a limit of null is none. */
@@ -126,12 +127,17 @@ export interface DrillSums {
   toolCalls: number;
 }
 
+/** Of the answer's tokens those that were thought and not said; only where turns are summed. */
+export interface Thought {
+  reasoningTokens?: number;
+}
+
 /** Usage by one thing; `rest` is what lies beyond the rows. */
 export interface Drill {
   from: string;
   to: string;
   timeZone: string;
-  rows: (DrillSums & { key: string; name: string })[];
+  rows: (DrillSums & Thought & { key: string; name: string })[];
   rest: (DrillSums & { rows: number }) | null;
   total: DrillSums;
 }
@@ -186,6 +192,16 @@ export function listTransfers(
 export async function listStatements(slug: string): Promise<StatementHead[]> {
   const path = billingPath(slug, "statements");
   return (await requestJson<{ statements: StatementHead[] }>("GET", path)).statements;
+}
+
+/** Comparisons with the tenant's own providers; from which day on each is compared. */
+export interface OwnReconciliation extends Pick<Reconciliation, "tolerance" | "nights" | "troubles"> {
+  providers: { id: string; sinceDay: string }[];
+}
+
+/** What the tenant's own providers counted differently in the last nights, the newest first. */
+export function findOwnReconciliation(slug: string): Promise<OwnReconciliation> {
+  return requestJson("GET", billingPath(slug, "billing/reconciliation"));
 }
 
 /** Begins to pay for credit; `returnTo` is a path of this site. The payer goes on at `redirect`. */

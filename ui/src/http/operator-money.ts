@@ -41,7 +41,10 @@ export interface Plan {
   version: number;
   terms: PlanTerms & { version?: number };
   origin: "shipped" | "config" | "operator";
+  /** On it now, those that nobody put on a plan with the default one. */
   tenants: number;
+  /** Will be, by a day that is set. */
+  planned: number;
 }
 
 /** One tenant's money; amounts are micro-units of `currency`. */

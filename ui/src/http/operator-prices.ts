@@ -55,7 +55,12 @@ export interface PriceBook {
   today: string;
   rows: PriceRow[];
   margins: MarginRow[];
+  /** Rows of the table that `table` tells of. */
   shipped: ShippedPrice[];
+  /** List prices of models: the shipped table, or a file of the operator's; not used in another currency than ours. */
+  table: { currency: string; version: string; isShipped: boolean; isUsed: boolean };
+  /** There are more of something than the 1,000 that are here. */
+  isCut: boolean;
   /** Names of tenants by id. */
   tenants: Record<string, string>;
 }

@@ -20,12 +20,23 @@ export interface Night {
   findings: Finding[];
 }
 
+/** Why a key's usage is not compared at present, and when it is tried again. */
+export interface Trouble {
+  provider: string;
+  failures: number;
+  nextAtMs: number;
+  lastError: string;
+}
+
 /** What is known of all comparisons. */
 export interface Reconciliation {
   /** Those that are set up to tell their usage. */
   providers: string[];
   tolerance: { tokens: number; ratio: number };
   nights: Night[];
+  troubles: Trouble[];
+  /** Keys that tenants brought, and how many of them differed last night or cannot be compared now. */
+  ownKeys: { keys: number; differing: number; failing: number };
 }
 
 const PATH = "/operator/api/reconciliation";

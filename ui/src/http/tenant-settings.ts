@@ -52,6 +52,8 @@ export interface Provider {
   baseUrl: string;
   models: ProviderModel[];
   hasKey: boolean;
+  /** Where it tells what it counted itself; null when it does not. */
+  usage: { url: string; hasKey: boolean } | null;
 }
 
 /** A provider the operator lends to every tenant. */
@@ -97,11 +99,16 @@ export function listProviders(
   return requestJson("GET", tenantPath(slug, "providers"));
 }
 
-/** Creates or replaces a provider; an absent apiKey keeps the stored one. */
+/** Creates or replaces a provider; an absent apiKey or usage keeps the stored one, a usage of null removes it. */
 export function saveProvider(
   slug: string,
   id: string,
-  wish: { baseUrl: string; apiKey?: string; models: ModelWish[] },
+  wish: {
+    baseUrl: string;
+    apiKey?: string;
+    models: ModelWish[];
+    usage?: { url: string; apiKey?: string } | null;
+  },
 ): Promise<unknown> {
   return requestJson("PUT", tenantPath(slug, `providers/${encodeURIComponent(id)}`), wish);
 }

@@ -29,7 +29,10 @@ export const billingEn = {
     marks: "Warnings at 50, 80 and 95 %",
     reset: (when: string) => `Begins anew on ${when}`,
     unlimitedHint: "The plan sets no monthly budget. Budgets of your own can still limit spending.",
-    overHint: "The budget is used up. New turns are refused until it begins anew, or credit is added.",
+    overHint:
+      "The budget is used up. New turns are refused until it begins anew, or an admin tops up or redeems a code. A larger plan comes from whoever runs the platform.",
+    owedHint: (credit: string) =>
+      `Credit is at ${credit}, because more was taken back than there was. The next payment fills it first; the ledger has the reason.`,
     limits: "Limits of the plan",
     what: "What",
     used: "Used",
@@ -49,7 +52,7 @@ export const billingEn = {
     planBudget: "The plan's budget",
     breakerTitle: "New turns are stopped",
     breaker: (when: string) =>
-      `Since ${when}, because turns followed each other as if in a loop. Look for agents or hooks that answer themselves, then let turns begin again.`,
+      `Since ${when}, because turns followed each other as if in a loop. Look for agents or hooks that answer themselves, then let turns begin again. Messages that were accepted before wait, and are answered then.`,
     resume: "Let turns begin again",
     resumed: "Turns begin again",
     preview: "What would a limit have refused?",
@@ -183,6 +186,9 @@ export const billingEn = {
     openMonth: (month: string) => `Open as a page: statement of ${month}`,
     csvMonth: (month: string) => `Download the statement of ${month} as CSV`,
     jsonMonth: (month: string) => `Download the statement of ${month} as JSON`,
+    comparison: "Comparison with your providers",
+    comparisonHint: "Each night our count of your own keys is compared with what their provider counted.",
+    noNights: "The first comparison follows within a day.",
   },
   usageExport: {
     hint: "Each use is sent as a CloudEvent to an address of yours, signed as Standard Webhooks says.",
@@ -233,6 +239,7 @@ export const billingEn = {
     tools: "Tools",
     calls: "Calls",
     cached: "Cache",
+    thought: (n: number) => `${count(n)} of it thinking`,
     follow: (figure: string, name: string) => `${figure}: follow ${name}`,
   },
   money: {
@@ -266,6 +273,7 @@ export const billingEn = {
     noBudget: "No monthly budget",
     budget: (amount: string) => `${amount} each month`,
     tenants: (n: number) => plural(n, "organization", "organizations"),
+    planned: (n: number) => `${count(n)} more planned`,
     terms: {
       monthlyBudgetMicros: "Monthly budget",
       backgroundBudgetMicros: "Of that for background work",

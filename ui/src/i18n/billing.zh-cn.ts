@@ -28,7 +28,9 @@ export const billingZhCN: typeof billingEn = {
     marks: "在 50%、80% 和 95% 时提醒",
     reset: (when) => `${when} 重新计算`,
     unlimitedHint: "套餐没有设置月度预算。你仍可自行设置预算来限制花费。",
-    overHint: "预算已用完。在重新计算或充值之前，新的回合会被拒绝。",
+    overHint:
+      "预算已用完。在重新计算之前，或在管理员充值或使用兑换码之前，新的回合会被拒绝。如需更大的套餐，请联系平台运营者。",
+    owedHint: (credit) => `余额为 ${credit}，因为收回的额度多于当时的余额。下一笔付款会先补足；原因见账本。`,
     limits: "套餐的限制",
     what: "项目",
     used: "已用",
@@ -48,7 +50,7 @@ export const billingZhCN: typeof billingEn = {
     planBudget: "套餐的预算",
     breakerTitle: "新的回合已停止",
     breaker: (when) =>
-      `自 ${when} 起停止，因为回合像循环一样接连不断。请检查是否有智能体或钩子在回应自己，然后再恢复。`,
+      `自 ${when} 起停止，因为回合像循环一样接连不断。请检查是否有智能体或钩子在回应自己，然后再恢复。之前已接收的消息会保留，恢复后继续回答。`,
     resume: "恢复回合",
     resumed: "回合已恢复",
     preview: "一个上限会拒绝什么？",
@@ -177,6 +179,9 @@ export const billingZhCN: typeof billingEn = {
     openMonth: (month) => `打开页面：${month} 对账单`,
     csvMonth: (month) => `下载 ${month} 的对账单（CSV）`,
     jsonMonth: (month) => `下载 ${month} 的对账单（JSON）`,
+    comparison: "与你的提供方核对",
+    comparisonHint: "每晚将你自有密钥的用量与其提供方的统计进行核对。",
+    noNights: "首次核对将在一天之内完成。",
   },
   usageExport: {
     hint: "每次使用都会作为 CloudEvent 发送到你的地址，并按 Standard Webhooks 签名。",
@@ -227,6 +232,7 @@ export const billingZhCN: typeof billingEn = {
     tools: "工具",
     calls: "调用",
     cached: "缓存",
+    thought: (n) => `其中思考 ${count(n)}`,
     follow: (figure, name) => `${figure}：追踪 ${name}`,
   },
   money: {
@@ -260,6 +266,7 @@ export const billingZhCN: typeof billingEn = {
     noBudget: "没有月度预算",
     budget: (amount) => `每月 ${amount}`,
     tenants: (n) => `${count(n)} 个组织`,
+    planned: (n) => `另有 ${count(n)} 个已安排`,
     terms: {
       monthlyBudgetMicros: "月度预算",
       backgroundBudgetMicros: "其中用于后台工作",

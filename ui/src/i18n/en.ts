@@ -354,6 +354,14 @@ export const en = {
     key: "API key",
     keyKeep: "Leave empty to keep the stored key",
     keyNone: "Not needed for local servers",
+    usage: "Compare usage (optional)",
+    usageHint:
+      "If the provider tells what it counted, as OpenAI's usage endpoint does, each night our count is compared with it. You find the differences under Billing, Statements.",
+    usageUrl: "Usage address",
+    usageUrlHint:
+      "On the same host, such as https://api.openai.com/v1/organization/usage/completions?api_key_ids=…",
+    usageKey: "Key for it",
+    usageKeyNone: "Left empty, the API key above is used. OpenAI wants an admin key.",
     models: "Models",
     modelId: "Model id",
     modelName: "Shown as",
@@ -427,7 +435,8 @@ export const en = {
       not_configured: "This is not set up yet. Ask an admin.",
       rate_limited: "Too many requests. Wait a moment and try again.",
       limit_reached: "A limit of this organization is reached. Ask an admin.",
-      budget_exhausted: "A budget is used up. Billing says which one, and when it begins anew.",
+      budget_exhausted:
+        "A budget is used up. Billing says which one, when it begins anew, and how to add credit.",
       model_unpriced: "This model has no price, so it cannot run under a budget. Choose another model.",
       output_unbounded: "This model has no ceiling for its answers, so it cannot run under a budget.",
       plan_limit: "The plan does not include this. Billing shows its limits; ask an admin for a larger plan.",

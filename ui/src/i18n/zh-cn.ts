@@ -363,6 +363,14 @@ export const zhCN: Words = {
     key: "API 密钥",
     keyKeep: "留空则保留已保存的密钥",
     keyNone: "本地服务器不需要",
+    usage: "核对用量（可选）",
+    usageHint:
+      "如果提供方会报告自己统计的用量（如 OpenAI 的用量接口），每晚会与我们的统计进行核对。差异显示在“账单 → 对账单”中。",
+    usageUrl: "用量接口地址",
+    usageUrlHint:
+      "须在同一主机上，例如 https://api.openai.com/v1/organization/usage/completions?api_key_ids=…",
+    usageKey: "该接口的密钥",
+    usageKeyNone: "留空则使用上面的 API 密钥。OpenAI 需要管理密钥。",
     models: "模型",
     modelId: "模型 ID",
     modelName: "显示为",
@@ -430,7 +438,7 @@ export const zhCN: Words = {
       not_configured: "尚未设置。请联系管理员。",
       rate_limited: "请求过多。请稍候再试。",
       limit_reached: "此组织已达到上限。请联系管理员。",
-      budget_exhausted: "预算已用完。“账单”页会说明是哪一个预算、何时重新计算。",
+      budget_exhausted: "预算已用完。“账单”页会说明是哪一个预算、何时重新计算、如何充值。",
       model_unpriced: "此模型没有价格，不能在预算下运行。请选择其他模型。",
       output_unbounded: "此模型的回答没有上限，不能在预算下运行。",
       plan_limit: "套餐不包含此项。“账单”页显示各项限制；如需更大的套餐，请联系管理员。",

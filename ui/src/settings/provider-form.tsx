@@ -18,6 +18,8 @@ interface Wish {
   baseUrl: string;
   apiKey: string;
   models: ProviderModel[];
+  usageUrl: string;
+  usageKey: string;
 }
 
 function withPrice(model: ProviderModel, field: "input" | "output", text: string): ProviderModel {
@@ -151,6 +153,12 @@ function toWish(model: ProviderModel): ModelWish {
   };
 }
 
+function toUsage({ usageUrl, usageKey }: Wish): { url: string; apiKey?: string } | null {
+  const [url, apiKey] = [usageUrl.trim(), usageKey.trim()];
+  if (url === "") return null;
+  return { url, ...(apiKey ? { apiKey } : {}) };
+}
+
 function useSave(wish: Wish, onSaved: () => void) {
   const { slug } = useTenant();
   const [busy, setBusy] = useState(false);
@@ -165,6 +173,7 @@ function useSave(wish: Wish, onSaved: () => void) {
         baseUrl: wish.baseUrl.trim(),
         models,
         ...(key ? { apiKey: key } : {}),
+        usage: toUsage(wish),
       });
       onSaved();
     } catch (error) {
@@ -175,6 +184,42 @@ function useSave(wish: Wish, onSaved: () => void) {
   return { save, busy, failure };
 }
 
+function UsageFields(props: {
+  wish: Wish;
+  isSet: boolean;
+  hasKey: boolean;
+  onChange: (part: Partial<Wish>) => void;
+}) {
+  const words = useWords();
+  const { wish, onChange } = props;
+  return (
+    <details className="grid gap-4 text-m" open={props.isSet}>
+      <summary className="quick cursor-pointer rounded-small py-1 text-s text-ink-2 hover:text-ink">
+        {words.providers.usage}
+      </summary>
+      <div className="grid gap-4 pt-2">
+        <p className="text-s text-ink-2">{words.providers.usageHint}</p>
+        <TextField
+          label={words.providers.usageUrl}
+          type="url"
+          placeholder="https://"
+          hint={words.providers.usageUrlHint}
+          value={wish.usageUrl}
+          onChange={(e) => onChange({ usageUrl: e.target.value })}
+        />
+        <TextField
+          label={words.providers.usageKey}
+          type="password"
+          autoComplete="new-password"
+          hint={props.hasKey ? words.providers.keyKeep : words.providers.usageKeyNone}
+          value={wish.usageKey}
+          onChange={(e) => onChange({ usageKey: e.target.value })}
+        />
+      </div>
+    </details>
+  );
+}
+
 /** The form of one provider, new or known. */
 export function ProviderForm(props: { provider?: Provider; onClose: () => void; onSaved: () => void }) {
   const words = useWords();
@@ -183,6 +228,8 @@ export function ProviderForm(props: { provider?: Provider; onClose: () => void; 
     id: provider?.id ?? "",
     baseUrl: provider?.baseUrl ?? "",
     apiKey: "",
+    usageUrl: provider?.usage?.url ?? "",
+    usageKey: "",
     models: provider?.models.length ? provider.models : [NEW_MODEL],
   });
   const change = (part: Partial<Wish>) => setWish((before) => ({ ...before, ...part }));
@@ -224,6 +271,12 @@ export function ProviderForm(props: { provider?: Provider; onClose: () => void; 
         hint={provider?.hasKey ? words.providers.keyKeep : words.providers.keyNone}
         value={wish.apiKey}
         onChange={(e) => change({ apiKey: e.target.value })}
+      />
+      <UsageFields
+        wish={wish}
+        isSet={Boolean(provider?.usage)}
+        hasKey={provider?.usage?.hasKey === true}
+        onChange={change}
       />
       <ModelList models={wish.models} onChange={(models) => change({ models })} />
       {failure ? <Problem compact title={words.providers.saveFailed} error={failure} /> : null}

@@ -3,7 +3,7 @@ import { useState } from "react";
 import { Link } from "wouter";
 import { useTenant } from "../gateway/tenant-context.tsx";
 import { DEMO_PROVIDER } from "../gateway/wire.ts";
-import type { Drill, DrillGroup, DrillSums } from "../http/billing.ts";
+import type { Drill, DrillGroup, DrillSums, Thought } from "../http/billing.ts";
 import { useFormats } from "../i18n/formats.ts";
 import type { Money } from "../i18n/money.ts";
 import { useSpeech, useWords } from "../i18n/words-context.tsx";
@@ -72,14 +72,16 @@ function Share(props: { share: number }) {
 }
 
 function Figures(props: {
-  sums: DrillSums;
+  sums: DrillSums & Thought;
   total: DrillSums;
   money: Money;
   /** Undefined where nothing is compared. */
   growth: string | undefined;
 }) {
   const formats = useFormats();
+  const words = useWords();
   const { sums, total } = props;
+  const { reasoningTokens = 0 } = sums;
   const tokensOf = (all: DrillSums) => all.inputTokens + all.outputTokens;
   const share =
     total.costMicros > 0 ? sums.costMicros / total.costMicros : tokensOf(sums) / Math.max(1, tokensOf(total));
@@ -92,7 +94,12 @@ function Figures(props: {
       </td>
       <td className={CELL}>{formats.count(sums.calls + sums.toolCalls)}</td>
       <td className={CELL}>{formats.count(sums.inputTokens)}</td>
-      <td className={CELL}>{formats.count(sums.outputTokens)}</td>
+      <td className={CELL}>
+        {formats.count(sums.outputTokens)}
+        {reasoningTokens > 0 ? (
+          <span className="block text-xs text-ink-3">{words.drill.thought(reasoningTokens)}</span>
+        ) : null}
+      </td>
       <td className={CELL}>{formats.count(sums.cacheReadTokens + sums.cacheWriteTokens)}</td>
     </>
   );

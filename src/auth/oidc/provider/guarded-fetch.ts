@@ -4,6 +4,8 @@
  */
 import type { Egress } from "../../../kernel/egress.ts";
 import { AppError } from "../../../kernel/errors.ts";
+import { excessOf } from "../../../kernel/json.ts";
+import { LIMITS } from "../../../kernel/limits.ts";
 
 /** Longest answer, most keys, and most time for one request. */
 const ANSWER_BYTES = 1024 * 1024;
@@ -52,6 +54,9 @@ export function fetchForProvider(egress: Egress, target: FetchTarget): typeof fe
   const bounded = async (input: unknown, init?: RequestInit) => {
     const response = await guarded(assertAddress(String(input), egress), init);
     const text = await response.text();
+    // SECURITY: tenants name providers of their own, and the library parses what these answer.
+    if (excessOf(text, { depth: LIMITS.jsonDepth, values: LIMITS.jsonValuesOfStrangers }) !== undefined)
+      throw new AppError("provider_failed", "The sign-in provider answered with too much JSON.");
     assertFewKeys(text);
     const { status, headers } = response;
     const isEmpty = status === 204 || status === 205 || status === 304;

@@ -16,7 +16,7 @@ import { PlanDialog } from "./plan-dialog.tsx";
 function PlanLine(props: { plan: Plan; onEdit: () => void }) {
   const { words, language } = useSpeech();
   const formats = useFormats();
-  const { id, version, terms, origin, tenants } = props.plan;
+  const { id, version, terms, origin, tenants, planned } = props.plan;
   const money = makeMoney(language, terms.currency);
   const b = words.billing;
   const facts = PLAN_COUNTS.flatMap((name) => {
@@ -39,6 +39,7 @@ function PlanLine(props: { plan: Plan; onEdit: () => void }) {
             ? words.money.noBudget
             : words.money.budget(money.show(terms.monthlyBudgetMicros))}
           {` · ${words.money.tenants(tenants)}`}
+          {planned > 0 ? ` · ${words.money.planned(planned)}` : ""}
         </p>
         <p className="text-s text-ink-2">{facts.join(" · ")}</p>
         {terms.models === null ? null : (

@@ -1,11 +1,12 @@
 /** What providers counted differently, night by night. Owns: that page. Refuses to know: how counts are compared. */
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Scale } from "lucide-react";
+import { FindingLine } from "../../billing/finding-line.tsx";
 import {
   compareDay,
-  type Finding,
   findReconciliation,
   type Night,
+  type Reconciliation,
 } from "../../http/operator-reconciliation.ts";
 import { useFormats } from "../../i18n/formats.ts";
 import { useSpeech, useWords } from "../../i18n/words-context.tsx";
@@ -25,37 +26,6 @@ const EXAMPLE = `models: {
     },
   },
 }`;
-
-const COLUMNS = [
-  ["calls", "calls"],
-  ["input", "inputTokens"],
-  ["cached", "cachedTokens"],
-  ["output", "outputTokens"],
-] as const;
-
-function FindingLine({ finding }: { finding: Finding }) {
-  const { words, language } = useSpeech();
-  const m = words.operatorMoney;
-  const signed = new Intl.NumberFormat(language, { signDisplay: "exceptZero" });
-  const counts = COLUMNS.filter(([, field]) => finding[field] !== 0);
-  return (
-    <li className="grid gap-1 rounded-medium bg-sunk px-3 py-2.5">
-      <p className="flex flex-wrap items-baseline gap-x-3 gap-y-1">
-        <span className="text-m font-semibold">{m.findings[finding.kind] ?? finding.kind}</span>
-        <code className="font-mono text-xs break-all text-ink-2">{finding.model}</code>
-      </p>
-      <p className="text-s text-ink-2">{m.findingHints[finding.kind]}</p>
-      <dl className="flex flex-wrap gap-x-6 gap-y-1 text-s">
-        {counts.map(([name, field]) => (
-          <div key={name} className="flex gap-1.5">
-            <dt className="text-ink-3">{m[name]}</dt>
-            <dd className="tabular-nums">{signed.format(finding[field])}</dd>
-          </div>
-        ))}
-      </dl>
-    </li>
-  );
-}
 
 function NightLine(props: { night: Night; canCompare: boolean }) {
   const m = useWords().operatorMoney;
@@ -123,6 +93,23 @@ function NoProviders() {
   );
 }
 
+/** Keys that cannot be compared now, and how tenants' own keys fare. */
+function Standing({ found }: { found: Reconciliation }) {
+  const m = useWords().operatorMoney;
+  const formats = useFormats();
+  const { keys, differing, failing } = found.ownKeys;
+  return (
+    <>
+      {found.troubles.map(({ provider, lastError, nextAtMs }) => (
+        <p key={provider} className="text-s text-danger">
+          {m.trouble(provider, lastError, formats.dayTime(new Date(nextAtMs)))}
+        </p>
+      ))}
+      {keys === 0 ? null : <p className="text-s text-ink-2">{m.ownKeys(keys, differing, failing)}</p>}
+    </>
+  );
+}
+
 /** The page. */
 export function ReconciliationPage() {
   const { words, language } = useSpeech();
@@ -137,12 +124,16 @@ export function ReconciliationPage() {
       ) : answer.isPending ? (
         <Skeleton lines={8} label={m.compare} />
       ) : isEmpty ? (
-        <NoProviders />
+        <>
+          <Standing found={answer.data} />
+          <NoProviders />
+        </>
       ) : (
         <>
           <p className="text-s text-ink-2">
             {m.tolerance(answer.data.tolerance.tokens, percent.format(answer.data.tolerance.ratio))}
           </p>
+          <Standing found={answer.data} />
           <Sheet>
             <ul className="divide-y divide-line">
               {answer.data.nights.map((night) => (

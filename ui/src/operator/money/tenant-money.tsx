@@ -17,10 +17,11 @@ import { PriceDialog } from "../prices/price-dialog.tsx";
 import { usePriceFormat } from "../prices/price-format.ts";
 import { type LineKind, useHeads, useOwnLines } from "../prices/price-lines.tsx";
 import { PriceTable } from "../prices/price-table.tsx";
+import { AdjustDialog } from "./adjust-dialog.tsx";
 import { CreditDialog } from "./credit-dialog.tsx";
 import { PinDialog } from "./pin-dialog.tsx";
 
-type Form = "credit" | "plan" | "margin" | "price";
+type Form = "credit" | "adjust" | "plan" | "margin" | "price";
 
 interface Named {
   id: string;
@@ -153,6 +154,7 @@ function Forms(props: { form: Form; tenant: Named; facts: Money; onClose: () => 
   });
   const common = { tenant, onClose, onDone, currency: facts.currency };
   if (form === "credit") return <CreditDialog {...common} />;
+  if (form === "adjust") return <AdjustDialog {...common} creditMicros={facts.funds?.creditMicros ?? null} />;
   if (form === "margin") return <MarginDialog {...common} />;
   if (form === "price") return <PriceDialog {...common} />;
   if (!plans.data) return null;
@@ -175,10 +177,11 @@ export function TenantMoney(props: { tenant: Named; isGoing: boolean }) {
     queryFn: () => findTenantMoney(tenant.id),
   });
   const ask = (wish: Form) => {
-    if (wish !== "credit" || isFresh(account?.authAtMs ?? 0)) setForm(wish);
+    if ((wish !== "credit" && wish !== "adjust") || isFresh(account?.authAtMs ?? 0)) setForm(wish);
   };
   const acts: [Form, string][] = [
     ["credit", m.giveCredit],
+    ["adjust", m.adjust],
     ["plan", m.changePlan],
     ["margin", m.setMargin],
     ["price", m.setPrice],

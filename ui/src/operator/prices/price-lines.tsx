@@ -48,14 +48,14 @@ export function useOwnLines(currency: string, tenants: Record<string, string>) {
         ...ownerOf(row.tenantId),
         amounts: [formats.count(row.basisPoints)],
       })),
-    shipped: (rows: PriceBook["shipped"]): Line[] =>
-      rows.map((row) => {
+    listed: ({ shipped, table }: PriceBook): Line[] =>
+      shipped.map((row) => {
         const { cacheRead = row.input, cacheWrite = row.input } = row;
         const name = `${row.provider}/${row.model}`;
         const whole = { ...row, cacheRead, cacheWrite, reasoning: row.output };
         return {
           ...{ id: `${name} ${row.from}`, name, from: row.from, standing: row.standing },
-          ...{ source: row.source, isShipped: true },
+          ...{ source: row.source, origin: table.isShipped ? m.shipped : m.fromFile(table.version) },
           amounts: amountsOf({ ...whole, seq: 0, tenantId: "", name, fromDay: row.from }, "model", format),
         };
       }),

@@ -15,7 +15,8 @@ export interface Line {
   standing: Standing;
   /** Where it is from; said under the name. */
   source?: string;
-  isShipped?: boolean;
+  /** Where it is from, when nobody set it here. */
+  origin?: string;
 }
 
 const TONES = { in_force: "accent", later: "willow", replaced: "plain" } as const;
@@ -84,7 +85,7 @@ function Row({ line, heads, isOfOne }: { line: Line; heads: readonly string[]; i
           <span className="truncate" title={line.name}>
             {line.name}
           </span>
-          {line.isShipped ? <Badge>{m.shipped}</Badge> : null}
+          {line.origin === undefined ? null : <Badge>{line.origin}</Badge>}
         </span>
         {line.source === undefined ? null : (
           <span className="block truncate text-xs text-ink-3" title={line.source}>

@@ -14,6 +14,8 @@ import { PriceDialog } from "./price-dialog.tsx";
 import { type LineKind, useHeads, useOwnLines } from "./price-lines.tsx";
 import { PriceTable } from "./price-table.tsx";
 
+/** Of each kind that are sent. */
+const MOST = 1_000;
 const KINDS = ["model", "tool", "storage", "margin"] as const;
 
 function Part(props: { kind: LineKind; book: PriceBook; withReplaced: boolean }) {
@@ -25,7 +27,7 @@ function Part(props: { kind: LineKind; book: PriceBook; withReplaced: boolean })
   const all =
     kind === "margin"
       ? lines.margins(book.margins)
-      : [...lines.prices(book.rows, kind), ...(kind === "model" ? lines.shipped(book.shipped) : [])];
+      : [...lines.prices(book.rows, kind), ...(kind === "model" ? lines.listed(book) : [])];
   const shown = all.filter(({ standing }) => props.withReplaced || standing !== "replaced");
   const hints = {
     model: m.perMillionTokens,
@@ -36,7 +38,11 @@ function Part(props: { kind: LineKind; book: PriceBook; withReplaced: boolean })
   const what = { model: words.usage.model, tool: m.toolName, storage: m.kind.storage, margin: m.margin };
   return (
     <div className="grid grid-cols-1 gap-3">
-      <p className="text-s text-ink-2">{hints[kind]}</p>
+      <p className="text-s text-ink-2">
+        {hints[kind]}
+        {kind === "model" && !book.table.isUsed ? ` ${m.shippedUnused(book.table.currency)}` : null}
+        {book.isCut ? ` ${m.cut(MOST)}` : null}
+      </p>
       {shown.length === 0 ? (
         <Sheet>
           <Empty icon={<Tags size={28} aria-hidden />} title={m.noPrices} hint={m.noPricesHint} />
