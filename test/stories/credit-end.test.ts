@@ -178,6 +178,22 @@ describe("ending credit", () => {
     expect((await world.ledger.verify(acme)).problem).toBeNull();
   });
 
+  it("is the line's own: another one that was announced for it ends nothing, and is forgotten", async () => {
+    await world.ledger.grant(acme, { source: "operator", sourceId: "kept", amountMicros: 300 });
+    const endsAtMs = world.nowMs + HOUR_MS;
+    await expiry.schedule(acme.tenantId, "operator:kept:0", endsAtMs);
+    world.setNow(endsAtMs + 1);
+    await expiry.tick();
+    expect([await credit(), await scheduled()]).toEqual([300, []]);
+    // Announced for later, then given with an earlier end: looked at by the earlier one.
+    const soonMs = world.nowMs + HOUR_MS;
+    await expiry.schedule(acme.tenantId, "operator:g2:0", soonMs + DAY_MS);
+    await give("g2", 500, soonMs);
+    world.setNow(soonMs + 1);
+    await expiry.tick();
+    expect([await credit(), await scheduled()]).toEqual([300, []]);
+  });
+
   it("of tenants that must wait keeps nobody else from their turn", async () => {
     const beta = world.usage.newTenant("beta");
     const endsAtMs = world.nowMs + HOUR_MS;

@@ -405,6 +405,21 @@ describe("credit of an operator's", () => {
     const key = { idempotencyKey: "sorry-2026-11", expiresAtMs: endsAtMs };
     expect((await give(5_000_000, key)).body.isNew).toBe(true);
     expect((await give(5_000_000, key)).body.isNew).toBe(false);
+    // The end that counts is that of the credit which is there: another one is refused, and leaves nothing behind.
+    expect((await give(4_000_000, { idempotencyKey: "sorry-without-end" })).body.isNew).toBe(true);
+    for (const [amount, end] of [
+      [4_000_000, endsAtMs],
+      [1, endsAtMs],
+    ] as const) {
+      const other = { idempotencyKey: "sorry-without-end", expiresAtMs: end };
+      const refused = await give(amount, other);
+      expect([refused.status, refused.code]).toEqual([422, "idempotency_conflict"]);
+      expect(refused.body.error.details).toEqual({ amountMicros: 4_000_000, expiresAtMs: null });
+    }
+    expect((await give(5_000_000, { idempotencyKey: "sorry-2026-11" })).code).toBe("idempotency_conflict");
+    expect(await scheduledFor(tenantId)).toEqual(["operator:sorry-2026-11:0"]);
+    const back = { id: "back", amountMicros: -4_000_000, linkedTo: "operator:sorry-without-end:0" };
+    await new Adjustments(ledger).book(scope, back);
     expect(await creditOf("globex")).toBe(8_000_000);
     await withoutRecord("globex", "credit.granted", async () => {
       expect((await give(9_000_000)).status).toBeGreaterThanOrEqual(400);
@@ -413,6 +428,7 @@ describe("credit of an operator's", () => {
     expect(await recorded("globex", "credit.granted")).toMatchObject([
       { actorKind: "operator", details: { amountMicros: 3_000_000, expiresAtMs: null, reason: "sorry" } },
       { actorKind: "operator", details: { amountMicros: 5_000_000, expiresAtMs: endsAtMs, reason: "sorry" } },
+      { actorKind: "operator", details: { amountMicros: 4_000_000, expiresAtMs: null, reason: "sorry" } },
     ]);
     expect(await recorded("acme", "credit.granted")).toEqual([]);
     // Spent by hand: two of the eight, which are of what ends.
@@ -434,6 +450,15 @@ describe("credit of an operator's", () => {
     ).toBe(404);
   });
 });
+
+/** Lines of a tenant's ledger whose end is waited for. */
+async function scheduledFor(tenantId: string): Promise<string[]> {
+  const control = new SqliteDatabase(`${world.stateDir}/control.db`, { readonly: true });
+  const sql = "SELECT line_id FROM credit_expiries WHERE tenant_id = ?";
+  const rows = control.prepare(sql).all(tenantId) as { line_id: string }[];
+  control.close();
+  return rows.map((row) => row.line_id);
+}
 
 /** Let what was set off end. */
 async function settle(): Promise<void> {

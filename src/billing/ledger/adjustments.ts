@@ -73,8 +73,24 @@ export class Adjustments {
     const line = this.statement(scope, adjustment);
     const { committed } = await scope.db.write({ statements: [{ ...line, expect: 1 }, ...alongside] });
     if (committed) return true;
-    if (await this.isKnown(scope, adjustment)) return false;
+    if (await this.isBooked(scope, adjustment)) return false;
     throw await explain(scope, adjustment);
+  }
+
+  /**
+   * Whether a correction of this id is there already. Throws `idempotency_conflict` when it is, with another amount or
+   * for another line.
+   */
+  async isBooked(scope: TenantScope, { id, amountMicros, linkedTo }: Adjustment): Promise<boolean> {
+    const sql = `SELECT iif(l.to_account = 'credit', 1, -1) * l.amount_micros AS micros, l.linked_to AS linkedTo
+      FROM ledger_transfers l WHERE ${BY_NAME}`;
+    const name = [ADJUSTMENT_SOURCE, id, 0];
+    const known = await scope.db.find<{ micros: number; linkedTo: string | null }>(sql, name);
+    if (known === undefined) return false;
+    if (known.micros === amountMicros && known.linkedTo === (linkedTo ?? null)) return true;
+    throw new AppError("idempotency_conflict", "This was booked before with another amount or line.", {
+      details: { amountMicros: known.micros },
+    });
   }
 
   /** When the credit of a correction ends: a debit that is taken back gives what it took, which may have ended since. */
@@ -118,16 +134,6 @@ export class Adjustments {
     }
     const entry = { source: ADJUSTMENT_SOURCE, sourceId: id, amountMicros: micros, linkedTo, details };
     return this.ledger.adjustStatement(scope, isDebit, entry, { sql: conditions.join(" AND "), bounds });
-  }
-
-  private async isKnown(scope: TenantScope, { id, amountMicros, linkedTo }: Adjustment): Promise<boolean> {
-    const sql = `SELECT iif(l.to_account = 'credit', 1, -1) * l.amount_micros AS micros, l.linked_to AS linkedTo
-      FROM ledger_transfers l WHERE ${BY_NAME}`;
-    const name = [ADJUSTMENT_SOURCE, id, 0];
-    const known = await scope.db.find<{ micros: number; linkedTo: string | null }>(sql, name);
-    if (known === undefined) return false;
-    if (known.micros === amountMicros && known.linkedTo === (linkedTo ?? null)) return true;
-    throw new AppError("idempotency_conflict", "This was booked before with another amount or line.");
   }
 }
 

@@ -135,6 +135,31 @@ export class Ledger {
     return this.post(scope, this.statement(scope, "grant", "grants", "credit", entry), entry, alongside);
   }
 
+  /**
+   * Whether this line is there already. Throws `idempotency_conflict` when it is, with another amount or another end of
+   * its credit; `details` say which.
+   */
+  async isPosted(
+    scope: TenantScope,
+    {
+      source,
+      sourceId,
+      amountMicros,
+      details,
+    }: Pick<Entry, "source" | "sourceId" | "amountMicros" | "details">,
+  ): Promise<boolean> {
+    const known = await scope.db.find<{ amountMicros: number; expiresAtMs: number | null }>(
+      `SELECT amount_micros AS amountMicros, details ->> 'expiresAtMs' AS expiresAtMs FROM ledger_transfers
+        WHERE source = ? AND source_id = ? AND ordinal = 0`,
+      [source, sourceId],
+    );
+    if (known === undefined) return false;
+    const endsAtMs = details?.["expiresAtMs"] ?? null;
+    if (known.amountMicros === amountMicros && known.expiresAtMs === endsAtMs) return true;
+    const message = "This was booked before with another amount or another end.";
+    throw new AppError("idempotency_conflict", message, { details: { ...known } });
+  }
+
   /** The statement by which a code becomes credit. */
   redeemStatement(scope: TenantScope, entry: Entry): Statement {
     return this.statement(scope, "redeem", "codes", "credit", entry);
@@ -214,9 +239,7 @@ export class Ledger {
   ): Promise<boolean> {
     const outcome = await scope.db.write({ statements: [{ ...statement, expect: 1 }, ...alongside] });
     if (outcome.committed) return true;
-    const sql = `SELECT amount_micros AS micros FROM ledger_transfers WHERE source = ? AND source_id = ? AND ordinal = 0`;
-    const known = await scope.db.find<{ micros: number }>(sql, [entry.source, entry.sourceId]);
-    if (known?.micros === entry.amountMicros) return false;
-    throw new AppError("idempotency_conflict", "This was booked before with another amount.");
+    if (await this.isPosted(scope, entry)) return false;
+    throw new AppError("internal", "A line of the ledger was refused.");
   }
 }

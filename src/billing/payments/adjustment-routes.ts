@@ -85,8 +85,9 @@ function adjust(deps: AdjustmentRouteDeps, adjustments: Adjustments): Route {
       const wanted = { id, amountMicros, linkedTo, mayOwe };
       const expiresAtMs = await adjustments.endOf(scope, wanted);
       const line = `${ADJUSTMENT_SOURCE}:${id}:0`;
-      // ORDER: the end of the credit is on disk before the credit.
-      if (expiresAtMs !== null) await expiry.schedule(scope.tenantId, line, expiresAtMs);
+      const isBooked = await adjustments.isBooked(scope, wanted);
+      // ORDER: the end of the credit is on disk before the credit; credit that is there has its own already.
+      if (!isBooked && expiresAtMs !== null) await expiry.schedule(scope.tenantId, line, expiresAtMs);
       const target = { kind: "tenant", id: tenantId, name: scope.tenant.slug };
       const facts = { amountMicros, reason, linkedTo: linkedTo ?? null, mayOwe, expiresAtMs, id };
       const own = auditRecord(clock.nowMs(), call.actor, "credit.adjusted", target, facts);

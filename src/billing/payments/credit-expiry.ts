@@ -27,16 +27,18 @@ const TICK_MS = 600_000;
 const ANNOUNCED_MS = 86_400_000;
 /** Tenants in a page of a round. */
 const TENANTS = 100;
+/** As the triggers of credit lots write the end of credit that never ends. */
+const NEVER_MS = Number.MAX_SAFE_INTEGER;
 /** Lines of one commit: others write in between. */
 const LINES = 50;
 const ROWS = 500;
 
-/** Of the grants named: those of which something is there, or is held by a call and may come back. */
+/** Of the grants named that end: those of which something is there, or is held by a call and may come back. */
 const PENDING = `WITH pile AS (SELECT max(upto_micros) - (SELECT coalesce(sum(from_credit_micros), 0) FROM reservations
     WHERE state = 'open') AS bottom FROM credit_taken)
-  SELECT named.value AS id, lot.seq IS NOT NULL AS isThere,
+  SELECT named.value AS id, lot.seq IS NOT NULL AS isThere, lot.ends_at_ms < ${NEVER_MS} AND (
     lot.left_micros > 0 OR EXISTS (SELECT 1 FROM credit_taken t, pile
-      WHERE t.lot = lot.seq AND t.upto_micros > pile.bottom) AS isPending
+      WHERE t.lot = lot.seq AND t.upto_micros > pile.bottom)) AS isPending
   FROM json_each(?) AS named LEFT JOIN credit_lots lot ON lot.id = named.value`;
 
 interface Row {
@@ -64,10 +66,11 @@ export class CreditExpiry {
     return this.recurring.close();
   }
 
-  /** Remember that what a line of the ledger gives ends. Repeatable. */
+  /** Remember when to look at what a line of the ledger gives; the end that counts is the line's own. Repeatable. */
   async schedule(tenantId: TenantId, lineId: string, expiresAtMs: number): Promise<void> {
     const sql = `INSERT INTO credit_expiries (tenant_id, line_id, expires_at_ms, look_at_ms, made_at_ms)
-      VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET made_at_ms = excluded.made_at_ms`;
+      VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+        made_at_ms = excluded.made_at_ms, look_at_ms = min(look_at_ms, excluded.look_at_ms)`;
     const params = [tenantId, lineId, expiresAtMs, expiresAtMs, this.deps.clock.nowMs()];
     await this.deps.control.write({ statements: [{ sql, params }] });
   }

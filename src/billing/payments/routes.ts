@@ -129,17 +129,19 @@ function credit(deps: PaymentRouteDeps): Route {
     doc: "Give a tenant credit, with a reason, and if wanted until when; an `idempotencyKey` counts once.",
     async handler(call) {
       const { tenantId, amountMicros, expiresAtMs = null, reason, idempotencyKey } = call.body;
-      assertAhead(deps, expiresAtMs);
       const scope = await deps.scopeOf(tenantId as TenantId);
       if (scope === undefined) throw new AppError("not_found", "There is no such tenant.");
       const sourceId = idempotencyKey ?? newId();
       const by = call.user?.userId ?? "";
-      if (expiresAtMs !== null)
-        await deps.expiry.schedule(scope.tenantId, `operator:${sourceId}:0`, expiresAtMs);
       const target = { kind: "tenant", id: tenantId, name: scope.tenant.slug };
       const facts = { amountMicros, expiresAtMs, reason, id: sourceId };
       const own = auditRecord(deps.clock.nowMs(), actorOf(call), "credit.granted", target, facts);
       const entry = { source: "operator", sourceId, amountMicros, details: { reason, by, expiresAtMs } };
+      const isPosted = await deps.ledger.isPosted(scope, entry);
+      if (!isPosted) assertAhead(deps, expiresAtMs);
+      // ORDER: the end of the credit is on disk before the credit; credit that is there has its own already.
+      if (!isPosted && expiresAtMs !== null)
+        await deps.expiry.schedule(scope.tenantId, `operator:${sourceId}:0`, expiresAtMs);
       const isNew = await deps.ledger.grant(scope, entry, [appendStatement(own)]);
       if (isNew) deps.onRecorded?.(scope);
       await deps.auditLog.append("platform", { ...own, id: newId(), details: { ...facts, isNew } });

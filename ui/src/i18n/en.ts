@@ -431,7 +431,8 @@ export const en = {
       last_way_in: "This is your last way to sign in. Add another one first.",
       link_invalid: "This link no longer works. Ask for a new one.",
       step_up_required: "Sign in once more to confirm that it is you, then try again.",
-      idempotency_conflict: "The same message was already sent with other words. Send it again.",
+      idempotency_conflict:
+        "This was already sent with other contents. Load the page again and look before you repeat it.",
       not_configured: "This is not set up yet. Ask an admin.",
       rate_limited: "Too many requests. Wait a moment and try again.",
       limit_reached: "A limit of this organization is reached. Ask an admin.",

@@ -218,6 +218,8 @@ export const operatorEn = {
     lastDayHint: "What is left then is gone at midnight UTC. Empty for never.",
     creditReason: "The organization's admins read this in their ledger.",
     creditGiven: (amount: string, name: string) => `${amount} of credit given to ${name}`,
+    givenBefore: (amount: string) =>
+      `${amount} was already given with this form. Close it; open it anew to give more.`,
     adjust: "Correct credit",
     adjustTitle: (name: string) => `Correct the credit of ${name}`,
     adjustHint: "Refund at the payment provider first, then take the credit back here.",
@@ -232,6 +234,10 @@ export const operatorEn = {
       "More than there is has been used already, or is held by calls. Below zero, credit buys nothing, and the next payment fills it first.",
     creditTaken: (amount: string, name: string) => `${amount} of credit taken back from ${name}`,
     creditPutBack: (amount: string, name: string) => `${amount} of credit put back for ${name}`,
+    takenBefore: (amount: string) =>
+      `${amount} was already taken back with this form. Close it; open it anew to correct more.`,
+    putBackBefore: (amount: string) =>
+      `${amount} was already put back with this form. Close it; open it anew to correct more.`,
     changePlan: "Change plan",
     setMargin: "Set margin",
     marginTitle: "Margin for everybody",

@@ -434,7 +434,7 @@ export const zhCN: Words = {
       last_way_in: "这是你最后一种登录方式。请先添加另一种。",
       link_invalid: "此链接已失效。请索取新的链接。",
       step_up_required: "请再登录一次以确认是你本人，然后重试。",
-      idempotency_conflict: "同一条消息已用其他内容发送过。请重新发送。",
+      idempotency_conflict: "此请求已用其他内容发送过。请重新加载页面，确认后再重试。",
       not_configured: "尚未设置。请联系管理员。",
       rate_limited: "请求过多。请稍候再试。",
       limit_reached: "此组织已达到上限。请联系管理员。",

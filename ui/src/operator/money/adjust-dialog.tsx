@@ -11,6 +11,7 @@ import { CheckField, SelectField, TextField } from "../../parts/field.tsx";
 import { Problem, Skeleton } from "../../parts/states.tsx";
 import { useToast } from "../../parts/toasts.tsx";
 import { ActForm } from "../operator-dialog.tsx";
+import { bookedBefore } from "./booked-before.ts";
 
 interface Props {
   tenant: { id: string; name: string };
@@ -70,6 +71,13 @@ function AdjustForm({ lines, ...props }: Props & { lines: CreditLine[] }) {
       ...{ tenantId: props.tenant.id, amountMicros: isGiving ? micros : -micros, reason: reason.trim() },
       ...(line === undefined ? {} : { linkedTo: line.id }),
       ...{ mayOwe: isOwing && mayOwe, idempotencyKey },
+    }).catch((failure: unknown) => {
+      const told = bookedBefore(failure, (booked = 0) =>
+        (booked > 0 ? m.putBackBefore : m.takenBefore)(money.show(Math.abs(booked))),
+      );
+      // The page behind is of before what was booked.
+      if (told !== failure) props.onDone();
+      throw told;
     });
     toast((isGiving ? m.creditPutBack : m.creditTaken)(money.show(micros), props.tenant.name));
   };

@@ -9,6 +9,7 @@ import { TextField } from "../../parts/field.tsx";
 import { useToast } from "../../parts/toasts.tsx";
 import { endOfDay, utcToday } from "../day-end.ts";
 import { ActForm } from "../operator-dialog.tsx";
+import { bookedBefore } from "./booked-before.ts";
 
 /** The form. */
 export function CreditDialog(props: {
@@ -20,6 +21,7 @@ export function CreditDialog(props: {
   const { words, language } = useSpeech();
   const m = words.operatorMoney;
   const toast = useToast();
+  const money = makeMoney(language, props.currency);
   const { tenant, currency } = props;
   const [amount, setAmount] = useState("");
   const [lastDay, setLastDay] = useState("");
@@ -36,8 +38,13 @@ export function CreditDialog(props: {
         act={async () => {
           if (!amountMicros) return;
           const wish = { tenantId: tenant.id, amountMicros, reason: reason.trim(), idempotencyKey };
-          await giveCredit({ ...wish, ...endOfDay(lastDay) });
-          toast(m.creditGiven(makeMoney(language, currency).show(amountMicros), tenant.name));
+          await giveCredit({ ...wish, ...endOfDay(lastDay) }).catch((failure: unknown) => {
+            const told = bookedBefore(failure, (micros) => m.givenBefore(money.show(micros ?? amountMicros)));
+            // The page behind is of before the credit that was given.
+            if (told !== failure) props.onDone();
+            throw told;
+          });
+          toast(m.creditGiven(money.show(amountMicros), tenant.name));
         }}
         onClose={props.onClose}
         onDone={props.onDone}
