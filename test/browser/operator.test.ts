@@ -181,6 +181,42 @@ describe.skipIf(findChromium() === undefined)("the operators' surface (needs a C
     await context.close();
   });
 
+  it("makes codes once when the answer is lost, and voids what nobody can read", async () => {
+    const context = await world.signIn();
+    const page = await context.newPage();
+    await page.goto(`${world.app.url}/operator/codes`);
+    await page.getByRole("button", { name: "Make codes" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel("How many").fill("4");
+    await dialog.getByLabel("Each worth (USD)").fill("1.25");
+    let isLost = true;
+    await page.route("**/operator/api/codes", async (route) => {
+      if (route.request().method() !== "POST" || !isLost) return route.fallback();
+      isLost = false;
+      await route.fetch();
+      await route.abort();
+    });
+    await dialog.getByRole("button", { name: "Make codes" }).click();
+    await dialog.getByRole("alert").waitFor();
+    await dialog.getByRole("button", { name: "Make codes" }).click();
+    await page.getByText("4 codes were made, and not shown").waitFor();
+    await dialog.getByRole("button", { name: "Void" }).click();
+    await page.getByText("4 codes voided").waitFor();
+    // What was written is still there, and makes codes that can be read.
+    expect(await dialog.getByLabel("How many").inputValue()).toBe("4");
+    await dialog.getByRole("button", { name: "Make codes" }).click();
+    expect((await dialog.getByLabel("The codes").inputValue()).split("\n")).toHaveLength(4);
+    await dialog.getByRole("button", { name: "Download (CSV)" }).click();
+    await dialog.getByRole("button", { name: "Done" }).click();
+    expect(await page.getByText("4 codes of $1.25").count()).toBe(2);
+    await page.getByText("Expired", { exact: true }).waitFor();
+    await page.getByRole("button", { name: "Void: 4 codes of $1.25" }).click();
+    await dialog.getByText("4 codes that nobody redeemed").waitFor();
+    await dialog.getByRole("button", { name: "Void" }).click();
+    await expect.poll(() => page.getByText("Expired", { exact: true }).count()).toBe(2);
+    await context.close();
+  });
+
   it("keeps the price book by kind, and says how comparisons are set up", async () => {
     const context = await world.signIn();
     const page = await context.newPage();

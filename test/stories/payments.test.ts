@@ -368,6 +368,34 @@ describe("redemption codes", () => {
     expect(JSON.stringify(records)).not.toContain(code.replaceAll("-", ""));
   });
 
+  it("are made once per key; when their answer was lost they are voided, and what was redeemed stays", async () => {
+    const wish = { count: 3, amountMicros: 2_000_000, currency: "USD", idempotencyKey: "batch-of-november" };
+    const send = (body: object = {}) => operator.send("POST", "/operator/api/codes", { ...wish, ...body });
+    const first = await send();
+    expect([first.status, first.body.id]).toEqual([201, "batch-of-november"]);
+    const codes = first.body.codes as string[];
+    expect((await redeem("acme", codes[0]!)).status).toBe(200);
+    for (const again of [await send(), await send({ count: 1, amountMicros: 1 })]) {
+      expect([again.status, again.code]).toEqual([409, "conflict"]);
+      expect(again.body.error.details).toEqual({
+        ...{ batch: "batch-of-november", made: 3, redeemed: 1, amountMicros: 2_000_000 },
+      });
+      for (const code of codes) expect(again.text).not.toContain(code);
+    }
+    const other = (await send({ idempotencyKey: "batch-of-december" })).body.codes as string[];
+    const remove = (who: Person, batch: string) => who.send("DELETE", `/operator/api/codes/${batch}`);
+    expect((await remove(owner, "batch-of-november")).status).toBe(404);
+    expect((await remove(operator, "batch-that-never-was")).status).toBe(404);
+    expect((await remove(operator, "batch-of-november")).body).toEqual({ voided: 2 });
+    expect((await remove(operator, "batch-of-november")).body).toEqual({ voided: 0 });
+    const before = await creditOf("acme");
+    expect((await redeem("acme", codes[1]!)).status).toBe(404);
+    // Who redeemed one before may repeat it.
+    expect((await redeem("acme", codes[0]!)).body.isNew).toBe(false);
+    expect((await redeem("acme", other[0]!)).body.isNew).toBe(true);
+    expect((await creditOf("acme")) - before).toBe(2_000_000);
+  });
+
   it("are of no currency that nobody named", async () => {
     const answer = await operator.send("POST", "/operator/api/codes", { count: 1, amountMicros: 2_000_000 });
     expect([answer.status, answer.code]).toEqual([400, "invalid_request"]);

@@ -7,6 +7,8 @@ import type { Database } from "../../storage/database.ts";
 
 /** Codes that were made together. */
 export interface CodeBatch {
+  /** What it is named by where it is voided; null for old ones. */
+  id: string | null;
   madeAtMs: number;
   /** Id of whoever made them, and their name while it is known. */
   madeBy: string;
@@ -29,6 +31,7 @@ const MOST_BATCHES = 200;
 const MOST_SHOWN = 100;
 
 interface CodeRow {
+  batch: string | null;
   hash: string;
   amount_micros: number;
   currency: string;
@@ -70,8 +73,16 @@ export async function listCodes(
 }
 
 function addTo(batches: Map<string, CodeBatch>, row: CodeRow, nowMs: number): void {
-  const key = [row.made_at_ms, row.made_by, row.amount_micros, row.currency, row.expires_at_ms].join(" ");
+  const key = [
+    row.batch,
+    row.made_at_ms,
+    row.made_by,
+    row.amount_micros,
+    row.currency,
+    row.expires_at_ms,
+  ].join(" ");
   const batch = batches.get(key) ?? {
+    id: row.batch,
     ...{ madeAtMs: row.made_at_ms, madeBy: row.made_by, madeByName: null },
     ...{ amountMicros: row.amount_micros, currency: row.currency, expiresAtMs: row.expires_at_ms },
     ...{ made: 0, redeemed: 0, redemptions: [] },

@@ -29,6 +29,8 @@ export interface CodeDeps {
 
 /** What a batch of codes is worth. */
 export interface CodeBatch {
+  /** The same id makes codes once, for ever. */
+  id: string;
   count: number;
   amountMicros: number;
   currency: string;
@@ -59,18 +61,58 @@ export class Codes {
     this.misses = new Misses(deps.clock);
   }
 
-  /** Make codes, in one commit with what belongs to it; the answer is the only place where they can be read. */
+  /**
+   * Make codes, in one commit with what belongs to it; the answer is the only place where they can be read. Throws
+   * `conflict` when the batch was made before: its codes cannot be shown again. `details` say how many there are.
+   */
   async create(batch: CodeBatch, also: readonly Statement[] = []): Promise<string[]> {
     const codes = Array.from({ length: batch.count }, newCode);
     const nowMs = this.deps.clock.nowMs();
-    const { amountMicros, currency, by, expiresAtMs } = batch;
+    const { id, amountMicros, currency, by, expiresAtMs } = batch;
+    const first = {
+      sql: "INSERT INTO code_batches (id, made_at_ms, made_by) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+      params: [id, nowMs, by],
+      expect: 1,
+    };
     const rows = codes.map((code) => ({
-      sql: `INSERT INTO redemption_codes (hash, amount_micros, currency, made_at_ms, made_by, expires_at_ms)
-        VALUES (?, ?, ?, ?, ?, ?)`,
-      params: [hashOf(code), amountMicros, currency, nowMs, by, expiresAtMs],
+      sql: `INSERT INTO redemption_codes (hash, amount_micros, currency, made_at_ms, made_by, expires_at_ms, batch)
+        VALUES (?, ?, ?, ?, ?, ?, ?)`,
+      params: [hashOf(code), amountMicros, currency, nowMs, by, expiresAtMs, id],
     }));
-    await this.deps.control.write({ statements: [...rows, ...also] });
-    return codes;
+    const { committed } = await this.deps.control.write({ statements: [first, ...rows, ...also] });
+    if (committed) return codes;
+    const known = await this.deps.control.find<{ made: number; redeemed: number; amountMicros: number }>(
+      `SELECT count(*) AS made, count(redeemed_by) AS redeemed, max(amount_micros) AS amountMicros
+        FROM redemption_codes WHERE batch = ?`,
+      [id],
+    );
+    const message = "These codes were made before and cannot be shown again. Void them, and make new ones.";
+    throw new AppError("conflict", message, { details: { batch: id, ...known } });
+  }
+
+  /**
+   * End those of a batch that nobody redeemed, in one commit with what `also` makes of their number. Repeatable; returns
+   * how many ended. Throws `not_found` for a batch that never was.
+   */
+  async voidBatch(id: string, also: (count: number) => readonly Statement[]): Promise<number> {
+    const { control, clock } = this.deps;
+    const nowMs = clock.nowMs();
+    const open = "batch = ? AND redeemed_by IS NULL AND coalesce(expires_at_ms, ?) > ?";
+    const bounds = [id, nowMs + 1, nowMs];
+    for (;;) {
+      const row = await control.find<{ isThere: number; count: number }>(
+        `SELECT EXISTS (SELECT 1 FROM code_batches WHERE id = ?) AS isThere, count(*) AS count
+          FROM redemption_codes WHERE ${open}`,
+        [id, ...bounds],
+      );
+      if (row?.isThere !== 1) throw new AppError("not_found", "There are no codes of this batch.");
+      if (row.count === 0) return 0;
+      const sql = `UPDATE redemption_codes SET expires_at_ms = ? WHERE ${open}`;
+      const change = { sql, params: [nowMs, ...bounds], expect: row.count };
+      const { committed } = await control.write({ statements: [change, ...also(row.count)] });
+      // Somebody redeemed one in between: count anew.
+      if (committed) return row.count;
+    }
   }
 
   /**
@@ -132,8 +174,8 @@ export class Codes {
       statements: [
         {
           sql: `UPDATE redemption_codes SET redeemed_by = ?, redeemed_at_ms = ?
-            WHERE hash = ? AND redeemed_by IS NULL`,
-          params: [scope.tenantId, nowMs, hash],
+            WHERE hash = ? AND redeemed_by IS NULL AND coalesce(expires_at_ms, ?) > ?`,
+          params: [scope.tenantId, nowMs, hash, nowMs + 1, nowMs],
           expect: 1,
         },
       ],

@@ -52,11 +52,16 @@ const NEW_CODES = z.object({
   amountMicros: AMOUNT,
   currency: z.enum(["USD", "CNY"]),
   expiresAtMs: z.int().min(1).nullable().optional(),
+  /** The same key makes codes once, and names them afterwards. */
+  idempotencyKey: z
+    .string()
+    .regex(/^[\w.-]{8,100}$/)
+    .optional(),
 });
 
 /** Declare the routes. */
 export function makePaymentRoutes(deps: PaymentRouteDeps): Route[] {
-  return [topUp(deps), redeem(deps), ...reports(deps), credit(deps), newCodes(deps)];
+  return [topUp(deps), redeem(deps), ...reports(deps), credit(deps), newCodes(deps), voidCodes(deps)];
 }
 
 function topUp({ payments, publicUrl }: PaymentRouteDeps): Route {
@@ -156,15 +161,33 @@ function newCodes(deps: PaymentRouteDeps): Route {
     path: "/operator/api/codes",
     policy: { kind: "operator", isStepUp: true },
     body: NEW_CODES,
-    doc: "Make redemption codes of one currency; they are shown this once. After `expiresAtMs` a code, and what is left of its credit, is gone.",
+    doc: "Make redemption codes of one currency; they are shown this once. After `expiresAtMs` a code, and what is left of its credit, is gone. An `idempotencyKey` counts once: with one that was used, the answer is `conflict`, and says how many codes it made.",
     async handler(call) {
-      const { count, amountMicros, currency, expiresAtMs = null } = call.body;
+      const { count, amountMicros, currency, expiresAtMs = null, idempotencyKey: id = newId() } = call.body;
       assertAhead(deps, expiresAtMs);
       const by = call.user?.userId ?? "";
-      const facts = { count, amountMicros, currency, expiresAtMs };
+      const facts = { id, count, amountMicros, currency, expiresAtMs };
       const record = auditRecord(deps.clock.nowMs(), actorOf(call), "codes.made", null, facts);
       const codes = await deps.codes.create({ ...facts, by }, [appendStatement(record)]);
-      return { status: 201, body: { codes } };
+      return { status: 201, body: { id, codes } };
+    },
+  });
+}
+
+function voidCodes(deps: PaymentRouteDeps): Route {
+  return defineRoute({
+    method: "DELETE",
+    path: "/operator/api/codes/:batch",
+    policy: { kind: "operator", isStepUp: true },
+    body: null,
+    doc: "End the codes of a batch (its `id`, or the `idempotencyKey` that it was made with) that nobody redeemed; repeatable.",
+    async handler(call) {
+      const id = call.params["batch"] ?? "";
+      const count = await deps.codes.voidBatch(id, (voided) => {
+        const facts = { id, count: voided };
+        return [appendStatement(auditRecord(deps.clock.nowMs(), actorOf(call), "codes.voided", null, facts))];
+      });
+      return { status: 200, body: { voided: count } };
     },
   });
 }

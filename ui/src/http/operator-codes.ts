@@ -3,6 +3,8 @@ import { requestJson } from "./request.ts";
 
 /** Codes that were made together; the codes themselves can be read nowhere. */
 export interface CodeBatch {
+  /** Null for old ones, which cannot be voided. */
+  id: string | null;
   madeAtMs: number;
   madeBy: string;
   madeByName: string | null;
@@ -22,12 +24,18 @@ export function listCodes(): Promise<{ currency: string; batches: CodeBatch[]; i
   return requestJson("GET", PATH);
 }
 
-/** Makes codes; the answer is the only place where they are. */
+/** Ends those of a batch that nobody redeemed. */
+export async function voidCodes(batch: string): Promise<number> {
+  return (await requestJson<{ voided: number }>("DELETE", `${PATH}/${encodeURIComponent(batch)}`)).voided;
+}
+
+/** Makes codes, once per key; the answer is the only place where they are. */
 export async function makeCodes(wish: {
   count: number;
   amountMicros: number;
   currency: string;
   expiresAtMs?: number;
+  idempotencyKey: string;
 }): Promise<string[]> {
   return (await requestJson<{ codes: string[] }>("POST", PATH, wish)).codes;
 }

@@ -102,6 +102,7 @@ export const operatorEn = {
       "credit.granted": "gave credit",
       "credit.adjusted": "corrected credit",
       "codes.made": "made redemption codes",
+      "codes.voided": "voided redemption codes",
       "code.redeemed": "redeemed a code",
       "top_up.begun": "began to pay for credit",
       "budget.set": "set a budget",
@@ -307,6 +308,15 @@ export const operatorEn = {
     codesMade: (n: number) => `${plural(n, "code", "codes")} made`,
     codesOnce: "They are shown only now. Copy or download them before you close this.",
     codesUnsaved: "They were neither copied nor downloaded. Close again to leave them behind.",
+    codesLost: (n: number) => `${plural(n, "code was", "codes were")} made, and not shown`,
+    codesLostHint:
+      "The answer was lost on its way, and nobody can read them again. Void them; then what you wrote can be sent anew.",
+    voidCodes: "Void",
+    voidTitle: "Void these codes?",
+    voidWhat: (n: number) =>
+      `${plural(n, "code", "codes")} that nobody redeemed can then not be redeemed any more. Credit that was redeemed stays.`,
+    voidWhich: (batch: string) => `Void: ${batch}`,
+    codesVoided: (n: number) => `${plural(n, "code", "codes")} voided`,
     codesList: "The codes",
     copyAll: "Copy all",
     downloadCodes: "Download (CSV)",

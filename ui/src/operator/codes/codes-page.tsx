@@ -3,16 +3,18 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Plus, Ticket } from "lucide-react";
 import { useState } from "react";
 import { Link } from "wouter";
-import { useFreshProof } from "../../account/step-up.tsx";
+import { useFreshProof, useStepUp } from "../../account/step-up.tsx";
 import { useAccount } from "../../http/account.ts";
-import { type CodeBatch, listCodes } from "../../http/operator-codes.ts";
+import { type CodeBatch, listCodes, voidCodes } from "../../http/operator-codes.ts";
 import { useFormats } from "../../i18n/formats.ts";
 import { useMoney } from "../../i18n/use-money.ts";
 import { useWords } from "../../i18n/words-context.tsx";
 import { Badge } from "../../parts/badge.tsx";
 import { Button } from "../../parts/button.tsx";
+import { ConfirmDialog } from "../../parts/dialog.tsx";
 import { Sheet } from "../../parts/page-frame.tsx";
 import { Empty, Problem, Skeleton } from "../../parts/states.tsx";
+import { useToast } from "../../parts/toasts.tsx";
 import { OperatorPage } from "../operator-page.tsx";
 import { MakeCodesDialog } from "./make-codes-dialog.tsx";
 
@@ -50,7 +52,7 @@ function Redemptions({ batch }: { batch: CodeBatch }) {
   );
 }
 
-function BatchLine({ batch }: { batch: CodeBatch }) {
+function BatchLine({ batch, onVoid }: { batch: CodeBatch; onVoid: () => void }) {
   const m = useWords().operatorMoney;
   const formats = useFormats();
   const money = useMoney(batch.currency);
@@ -65,6 +67,16 @@ function BatchLine({ batch }: { batch: CodeBatch }) {
       <p className="flex flex-wrap items-center gap-2">
         <span className="text-l font-semibold">{m.batch(made, money.show(batch.amountMicros))}</span>
         <Badge tone={tones[state]}>{m.codeStates[state]}</Badge>
+        {state === "open" && batch.id !== null ? (
+          <Button
+            small
+            className="ml-auto"
+            aria-label={m.voidWhich(m.batch(made, money.show(batch.amountMicros)))}
+            onClick={onVoid}
+          >
+            {m.voidCodes}
+          </Button>
+        ) : null}
       </p>
       <p className="text-m">{`${m.redeemedOf(redeemed, made)} · ${end}`}</p>
       <p className="text-s text-ink-3">{m.madeBy(formats.dayTime(new Date(batch.madeAtMs)), who)}</p>
@@ -80,6 +92,9 @@ export function CodesPage() {
   const isFresh = useFreshProof();
   const { data: account } = useAccount();
   const [making, setMaking] = useState(false);
+  const [voiding, setVoiding] = useState<CodeBatch>();
+  const guard = useStepUp();
+  const toast = useToast();
   const answer = useQuery({ queryKey: ["operator", "codes"], queryFn: listCodes });
   const begin = () => isFresh(account?.authAtMs ?? 0) && setMaking(true);
   const make = (
@@ -102,8 +117,9 @@ export function CodesPage() {
             <ul className="divide-y divide-line">
               {answer.data.batches.map((batch) => (
                 <BatchLine
-                  key={`${batch.madeAtMs}/${batch.amountMicros}/${batch.expiresAtMs}/${batch.madeBy}`}
+                  key={`${batch.id}/${batch.madeAtMs}/${batch.amountMicros}/${batch.expiresAtMs}/${batch.madeBy}`}
                   batch={batch}
+                  onVoid={() => setVoiding(batch)}
                 />
               ))}
             </ul>
@@ -111,6 +127,17 @@ export function CodesPage() {
         </Sheet>
       )}
       {answer.data?.isCut ? <p className="text-s text-ink-3">{m.cut(answer.data.batches.length)}</p> : null}
+      <ConfirmDialog
+        open={voiding !== undefined}
+        onClose={() => setVoiding(undefined)}
+        title={m.voidTitle}
+        what={m.voidWhat((voiding?.made ?? 0) - (voiding?.redeemed ?? 0))}
+        action={m.voidCodes}
+        onConfirm={async () => {
+          toast(m.codesVoided(await guard(() => voidCodes(voiding?.id ?? ""))));
+          await queries.invalidateQueries({ queryKey: ["operator"] });
+        }}
+      />
       {making && answer.data ? (
         <MakeCodesDialog
           currency={answer.data.currency}

@@ -1,12 +1,15 @@
 /** Making redemption codes, which are shown once. Owns: the form, the list of what was made. Refuses to know: redeeming. */
 import { Copy, Download } from "lucide-react";
 import { useState } from "react";
-import { makeCodes } from "../../http/operator-codes.ts";
+import { newId } from "../../gateway/new-id.ts";
+import { makeCodes, voidCodes } from "../../http/operator-codes.ts";
+import { HttpFailure } from "../../http/request.ts";
 import { decimalOf, parseMicros } from "../../i18n/money.ts";
 import { useWords } from "../../i18n/words-context.tsx";
 import { Button } from "../../parts/button.tsx";
 import { Dialog } from "../../parts/dialog.tsx";
 import { TextField } from "../../parts/field.tsx";
+import { useToast } from "../../parts/toasts.tsx";
 import { downloadCsv } from "../../usage/download-csv.ts";
 import { endOfDay, utcToday } from "../day-end.ts";
 import { ActForm } from "../operator-dialog.tsx";
@@ -72,6 +75,34 @@ function MadeCodes(props: { made: Made; currency: string; onKept: () => void; on
   );
 }
 
+/** What was made by this form when its answer was lost: how many codes there are, that nobody can read. */
+function lostOf(failure: unknown): number | undefined {
+  if (!(failure instanceof HttpFailure) || failure.code !== "conflict") return undefined;
+  const { made } = failure.details;
+  return typeof made === "number" ? made : undefined;
+}
+
+function LostCodes(props: { count: number; batch: string; onVoided: () => void; onClose: () => void }) {
+  const m = useWords().operatorMoney;
+  const toast = useToast();
+  return (
+    <Dialog open onClose={props.onClose} title={m.codesLost(props.count)} description={m.codesLostHint}>
+      <ActForm
+        danger
+        ready
+        action={m.voidCodes}
+        act={async () => toast(m.codesVoided(await voidCodes(props.batch)))}
+        // Back to the form, with what was written.
+        onClose={() => undefined}
+        onCancel={props.onClose}
+        onDone={props.onVoided}
+      >
+        {null}
+      </ActForm>
+    </Dialog>
+  );
+}
+
 /** The form, and then what it made. */
 export function MakeCodesDialog(props: { currency: string; onClose: () => void; onDone: () => void }) {
   const words = useWords();
@@ -79,12 +110,16 @@ export function MakeCodesDialog(props: { currency: string; onClose: () => void; 
   const { currency } = props;
   const [wish, setWish] = useState({ count: "10", amount: "", lastDay: "" });
   const [made, setMade] = useState<Made>();
+  // A form that is sent twice makes codes once.
+  const [idempotencyKey, setKey] = useState(newId);
+  const [lost, setLost] = useState<number>();
   const [isKept, setKept] = useState(false);
   const [isWarned, setWarned] = useState(false);
   const set = (part: Partial<typeof wish>) => setWish({ ...wish, ...part });
   const amountMicros = parseMicros(wish.amount);
   const count = /^\s*\d{1,4}\s*$/.test(wish.count) ? Number(wish.count) : 0;
   const isCount = count >= 1 && count <= 1_000;
+  const { lastDay } = wish;
   const isAhead = wish.lastDay === "" || wish.lastDay >= utcToday();
   const leave = () => {
     if (made === undefined || isKept || isWarned) props.onClose();
@@ -101,15 +136,38 @@ export function MakeCodesDialog(props: { currency: string; onClose: () => void; 
         <MadeCodes made={made} currency={currency} onKept={() => setKept(true)} onClose={leave} />
       </Dialog>
     );
+  if (lost !== undefined)
+    return (
+      <LostCodes
+        count={lost}
+        batch={idempotencyKey}
+        onVoided={() => {
+          setLost(undefined);
+          setKey(newId());
+          props.onDone();
+        }}
+        onClose={props.onClose}
+      />
+    );
+  const make = async (micros: number) => {
+    const wish = { count, amountMicros: micros, currency, ...endOfDay(lastDay), idempotencyKey };
+    try {
+      setMade({ codes: await makeCodes(wish), amountMicros: micros, lastDay });
+    } catch (failure) {
+      // They may have been made, so the list behind shows them.
+      props.onDone();
+      const known = lostOf(failure);
+      if (known === undefined) throw failure;
+      setLost(known);
+    }
+  };
   return (
     <Dialog open onClose={props.onClose} title={m.makeCodes} description={m.makeCodesHint}>
       <ActForm
         action={m.makeCodes}
         ready={!!amountMicros && isCount && isAhead}
         act={async () => {
-          if (!amountMicros) return;
-          const codes = await makeCodes({ count, amountMicros, currency, ...endOfDay(wish.lastDay) });
-          setMade({ codes, amountMicros, lastDay: wish.lastDay });
+          if (amountMicros) await make(amountMicros);
         }}
         // Stays open with what was made.
         onClose={() => undefined}
