@@ -199,9 +199,65 @@ describe.skipIf(findChromium() === undefined)("billing (needs a Chromium)", () =
     await dialog.getByLabel("Limit (USD)").fill("20");
     await dialog.getByRole("button", { name: "Save" }).click();
     await page.getByText(/of \$20\.00/).waitFor();
+    // Another save is said, and nothing of it is lost by a slip.
+    await page.getByRole("button", { name: /^Edit the budget of/ }).click();
+    await dialog.getByLabel("Limit (USD)").fill("21");
+    const other = { scope: "agent", scopeId: "main", period: "month", limitMicros: 33_000_000 };
+    const saved = await page.request.put(`${world.app.url}/t/home/api/budgets`, {
+      ...{ data: other, headers: { origin: world.app.url } },
+    });
+    expect(saved.status()).toBe(200);
+    await dialog.getByRole("button", { name: "Save" }).click();
+    await dialog.getByText("Somebody else set this limit to $33.00 meanwhile").waitFor();
+    expect(await dialog.getByLabel("Limit (USD)").inputValue()).toBe("21");
+    await page.getByText(/of \$33\.00/).waitFor();
+    await dialog.getByRole("button", { name: "Save" }).click();
+    await page.getByText(/of \$21\.00/).waitFor();
+    await page.getByRole("button", { name: "New budget" }).click();
+    await dialog.getByLabel("Which one").selectOption("main");
+    await dialog.getByLabel("Limit (USD)").fill("5");
+    await dialog.getByRole("button", { name: "Save" }).click();
+    await dialog.getByText("There is such a budget already, with a limit of $21.00").waitFor();
+    await dialog.getByRole("button", { name: "Cancel" }).click();
     await page.getByRole("button", { name: /^Remove the budget of/ }).click();
     await dialog.getByRole("button", { name: "Remove" }).click();
     await page.getByText("No budgets yet").waitFor();
+    await context.close();
+  });
+
+  it("says of a code that is not taken what to do, and when", async () => {
+    const context = await world.signIn();
+    const page = await context.newPage();
+    await page.goto(`${world.app.url}/t/home/billing`);
+    const code = page.getByLabel("Code", { exact: true });
+    await code.fill("ABCDE-FGHJK-MNPQR-STVWX");
+    await page.getByRole("button", { name: "Redeem" }).click();
+    await page.getByText("This code is not valid here").waitFor();
+    expect(await page.getByText("no longer there").count()).toBe(0);
+    // What is said goes with the code that it was said of.
+    await code.fill("ABCDE-FGHJK-MNPQR-STVWY");
+    expect(await page.getByText("This code is not valid here").count()).toBe(0);
+    for (let n = 10; n < 20; n++) {
+      const refused = await page.request.post(`${world.app.url}/t/home/api/redeem`, {
+        ...{ data: { code: `ABCDE-FGHJK-MNPQR-STV${n}` }, headers: { origin: world.app.url } },
+      });
+      expect([404, 429]).toContain(refused.status());
+    }
+    await page.getByRole("button", { name: "Redeem" }).click();
+    await page.getByText(/none is taken for now\. Try again after \d+:\d\d/).waitFor();
+    await context.close();
+  });
+
+  it("falls back to the usual days for an address that names none", async () => {
+    const context = await world.signIn();
+    const page = await context.newPage();
+    for (const query of ["from=x&to=y", "day=foo"]) {
+      await page.goto(`${world.app.url}/t/home/usage/details?${query}`);
+      await page.getByRole("heading", { level: 1, name: "Where it went" }).waitFor();
+      await page.waitForLoadState("networkidle");
+      expect(await page.getByRole("alert").count()).toBe(0);
+      expect(await page.getByText("stopped working").count()).toBe(0);
+    }
     await context.close();
   });
 

@@ -289,4 +289,20 @@ describe("money", () => {
     );
     expect(readPlace(new URLSearchParams("groupBy=nothing")).groupBy).toBe("day");
   });
+
+  it("takes only days of the calendar from an address, and else the usual ones", () => {
+    const read = (query: string) => readPlace(new URLSearchParams(query));
+    for (const query of [
+      "from=x&to=y",
+      "day=foo",
+      "from=2026-02-30",
+      "to=2026-1-1",
+      "from=2026-11-02&to=2026-11-01",
+    ])
+      expect(read(query)).toEqual({ from: null, to: null, groupBy: "day", filters: {} });
+    expect(read("from=2024-02-29&to=2026-13-01&day=2026-11-05&user=foo")).toEqual({
+      ...{ from: "2024-02-29", to: null, groupBy: "day" },
+      filters: { day: "2026-11-05", user: "foo" },
+    });
+  });
 });

@@ -339,6 +339,41 @@ describe("budgets over the wire", () => {
     expect(await budgets()).toEqual(before);
   });
 
+  it("are not overwritten by who saw another limit, and by callers that saw none as before", async () => {
+    const key = { scope: "agent", scopeId: "main", period: "total" };
+    const put = (limitMicros: number | null, known?: number | null) =>
+      api("PUT", "/api/budgets", {
+        ...key,
+        limitMicros,
+        ...(known === undefined ? {} : { knownLimitMicros: known }),
+      });
+    const limit = async () => {
+      const { budgets } = (await api("GET", "/api/budgets")).json as { budgets: Json[] };
+      return budgets.find((one) => one["scope"] === "agent" && one["period"] === "total")?.["limitMicros"];
+    };
+    const refused = async (answer: Promise<{ status: number; json: Json }>, limitMicros: number | null) => {
+      const { status, json } = await answer;
+      expect([status, json["error"]]).toEqual([
+        409,
+        expect.objectContaining({ code: "conflict", details: { limitMicros } }),
+      ]);
+    };
+    await refused(put(RICH, RICH - 1), null);
+    expect((await put(RICH, null)).status).toBe(200);
+    await refused(put(2 * RICH, null), RICH);
+    await refused(put(null, RICH - 1), RICH);
+    expect(await limit()).toBe(RICH);
+    const both = await Promise.all([put(RICH + 1, RICH), put(RICH + 2, RICH)]);
+    expect(both.map((answer) => answer.status).sort()).toEqual([200, 409]);
+    // What is as it is wanted already is done.
+    const now = (await limit()) as number;
+    expect((await put(now, RICH)).status).toBe(200);
+    expect((await put(3 * RICH)).status).toBe(200);
+    expect((await put(null, 3 * RICH)).status).toBe(200);
+    expect((await put(null, 3 * RICH)).status).toBe(200);
+    expect(await limit()).toBeUndefined();
+  });
+
   it("are checked from the command line, beside the server", async () => {
     const run = promisify(execFile);
     const cli = resolve(import.meta.dirname, "../../src/cli.ts");

@@ -101,6 +101,18 @@ it("adds plan versions without changing anybody's terms, and pins tenants with a
   expect((await operator.send("PUT", `/operator/api/tenants/${id}/plan`, { plan: "nowhere" })).status).toBe(
     404,
   );
+  const seen = (knownVersion: number, id = "club") =>
+    operator.send("PUT", "/operator/api/plans", { id, terms: { name: "Club", seats: 9 }, knownVersion });
+  const last = plans.find((plan: { id: string }) => plan.id === "club").version as number;
+  for (const stale of [await seen(last - 1), await seen(0)]) {
+    expect([stale.status, stale.code, stale.body.error.details]).toEqual([
+      409,
+      "conflict",
+      { version: last },
+    ]);
+  }
+  expect((await seen(1, "nobodys")).body.error.details).toEqual({ version: 0 });
+  expect((await seen(last)).body.plan.version).toBe(last + 1);
   expect(
     (await operator.send("PUT", "/operator/api/plans", { id: "x", terms: { name: "X", seatz: 3 } })).status,
   ).toBe(400);

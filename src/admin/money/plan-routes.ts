@@ -94,16 +94,21 @@ function addPlan({ book, clock }: PlanRouteDeps): Route {
     method: "PUT",
     path: "/operator/api/plans",
     policy: { kind: "operator" },
-    body: z.object({ id: PLAN_ID, terms: planSchema.omit({ version: true }) }),
-    doc: "Add a version of a plan. Nobody's terms change: tenants keep the version that they were put on.",
+    body: z.object({
+      id: PLAN_ID,
+      terms: planSchema.omit({ version: true }),
+      knownVersion: z.int().min(0).optional(),
+    }),
+    doc: "Add a version of a plan. Nobody's terms change: tenants keep the version that they were put on. With `knownVersion`, the newest one that was seen (0 for none), another one by now is a `conflict`.",
     async handler(call) {
       const by = actorOf(call);
-      const { id, terms } = call.body;
-      const made = await book.add(id, terms, by.id, (plan) => {
+      const { id, terms, knownVersion } = call.body;
+      const recordOf = (plan: Plan) => {
         const details = { version: plan.version, terms: plan.terms };
         const record = auditRecord(clock.nowMs(), by, "plan.version_added", { kind: "plan", id }, details);
         return [auditStatement(PLATFORM, record)];
-      });
+      };
+      const made = await book.add(id, terms, by.id, recordOf, knownVersion);
       return { status: 201, headers: NO_STORE, body: { plan: made } };
     },
   });

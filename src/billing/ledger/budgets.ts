@@ -12,6 +12,8 @@ import { type Budget, type BudgetKey, monthOf } from "./budget.ts";
 /** Budgets of one tenant; more is a mistake. */
 const MOST = 10_000;
 
+const KEY = "scope = ? AND scope_id = ? AND period = ?";
+
 // A counter that is not there is of a month, or of somebody, without lines.
 const ROWS = `SELECT b.scope, b.scope_id AS scopeId, b.period, b.limit_micros AS limitMicros,
     coalesce(c.spent_micros, 0) AS spentMicros, coalesce(c.reserved_micros, 0) AS reservedMicros
@@ -46,9 +48,15 @@ export class Budgets {
 
   /**
    * Set a limit in micro-units, or take it away with null. Calls that are being made keep what they reserved. Throws
-   * `limit_reached` for one budget more than there can be; those that are there can always be changed.
+   * `limit_reached` for one budget more than there can be; those that are there can always be changed. With `knownMicros`,
+   * the limit as it was seen (null for none), throws `conflict` when it is another one now; `details` say which.
    */
-  async set(scope: TenantScope, key: BudgetKey, limitMicros: number | null): Promise<void> {
+  async set(
+    scope: TenantScope,
+    key: BudgetKey,
+    limitMicros: number | null,
+    knownMicros?: number | null,
+  ): Promise<void> {
     if ((key.scope === "tenant") !== (key.scopeId === ""))
       throw new AppError(
         "invalid_request",
@@ -56,9 +64,11 @@ export class Budgets {
       );
     if (limitMicros !== null && (!Number.isSafeInteger(limitMicros) || limitMicros < 0))
       throw new AppError("invalid_request", "A limit is a whole number of micro-units, not below zero.");
-    const statement = limitMicros === null ? removal(key) : this.change(key, limitMicros);
+    const statement =
+      limitMicros === null ? removal(key, knownMicros) : this.change(key, limitMicros, knownMicros);
     const outcome = await scope.db.write({ statements: [statement] });
-    if (!outcome.committed)
+    if (outcome.committed) return;
+    if (!(await isDone(scope, key, limitMicros, knownMicros)))
       throw new AppError("limit_reached", `There are ${MOST} budgets already; take one away first.`);
   }
 
@@ -73,12 +83,22 @@ export class Budgets {
   }
 
   /** What was spent before the limit was set is in its counter already, which every line keeps. */
-  private change({ scope, scopeId, period }: BudgetKey, limitMicros: number): Statement {
+  private change(
+    { scope, scopeId, period }: BudgetKey,
+    limitMicros: number,
+    knownMicros: number | null | undefined,
+  ): Statement {
+    const isSeen =
+      knownMicros === undefined ? "true" : `(SELECT limit_micros FROM budgets WHERE ${KEY}) IS ?`;
+    const key = [scope, scopeId, period];
     return {
-      sql: `INSERT INTO budgets SELECT ?, ?, ?, ?, ? WHERE (SELECT count(*) FROM budgets) < ${MOST}
-          OR EXISTS (SELECT 1 FROM budgets WHERE scope = ? AND scope_id = ? AND period = ?)
+      sql: `INSERT INTO budgets SELECT ?, ?, ?, ?, ? WHERE ((SELECT count(*) FROM budgets) < ${MOST}
+          OR EXISTS (SELECT 1 FROM budgets WHERE ${KEY})) AND ${isSeen}
         ON CONFLICT DO UPDATE SET limit_micros = excluded.limit_micros, set_at_ms = excluded.set_at_ms`,
-      params: [scope, scopeId, period, limitMicros, this.clock.nowMs(), scope, scopeId, period],
+      params: [
+        ...[...key, limitMicros, this.clock.nowMs(), ...key],
+        ...(knownMicros === undefined ? [] : [...key, knownMicros]),
+      ],
       expect: 1,
     };
   }
@@ -88,7 +108,29 @@ export class Budgets {
   }
 }
 
-function removal({ scope, scopeId, period }: BudgetKey): Statement {
-  const sql = "DELETE FROM budgets WHERE scope = ? AND scope_id = ? AND period = ?";
-  return { sql, params: [scope, scopeId, period] };
+function removal({ scope, scopeId, period }: BudgetKey, knownMicros: number | null | undefined): Statement {
+  const sql = `DELETE FROM budgets WHERE ${KEY}`;
+  const params = [scope, scopeId, period];
+  if (knownMicros === undefined) return { sql, params };
+  return { sql: `${sql} AND limit_micros IS ?`, params: [...params, knownMicros], expect: 1 };
+}
+
+/** Whether a limit is as it is wanted already; throws `conflict` when it is not as it was seen either. */
+async function isDone(
+  scope: TenantScope,
+  key: BudgetKey,
+  wantedMicros: number | null,
+  knownMicros: number | null | undefined,
+): Promise<boolean> {
+  if (knownMicros === undefined) return false;
+  const found = await scope.db.find<{ micros: number }>(
+    `SELECT limit_micros AS micros FROM budgets WHERE ${KEY}`,
+    [...[key.scope, key.scopeId, key.period]],
+  );
+  const limitMicros = found?.micros ?? null;
+  if (limitMicros === wantedMicros) return true;
+  if (limitMicros === knownMicros) return false;
+  throw new AppError("conflict", "Somebody else set this budget meanwhile; look again.", {
+    details: { limitMicros },
+  });
 }

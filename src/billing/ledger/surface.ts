@@ -36,6 +36,8 @@ const budgetParams = z.object({
   scopeId: z.string().max(256).optional(),
   period: z.enum(["month", "total"]),
   limitMicros: z.int().min(0).max(MOST_MICROS).nullable(),
+  /** As the caller saw it, null for none: another one now is a conflict. */
+  knownLimitMicros: z.int().min(0).max(MOST_MICROS).nullable().optional(),
 });
 const lineParams = z.object({
   after: z.int().min(0).optional(),
@@ -63,7 +65,7 @@ const lineQuery = z.object({
 const LIST_DOC =
   "The budgets of the organization, its people, agents and keys, with what counts against each now.";
 const SET_DOC =
-  "Set the limit of one budget in micro-units, or take it away with null. `scopeId` is empty for the organization.";
+  "Set the limit of one budget in micro-units, or take it away with null. `scopeId` is empty for the organization. With `knownLimitMicros`, the limit as it was seen (null for none), another one by now is a `conflict`.";
 const LEDGER_DOC =
   "Lines of the ledger in order, by run, kind and time (milliseconds), the oldest first or with `order` `newest` the newest; `next` is the `after` of the next page, or its `before` when the newest come first.";
 
@@ -158,13 +160,13 @@ async function listBudgets({ budgets, nameOf }: LedgerSurfaceDeps, tenant: Tenan
 async function setBudget(
   { budgets, nameOf, onBudgetSet }: LedgerSurfaceDeps,
   tenant: TenantScope,
-  { scope, scopeId = "", period, limitMicros }: z.output<typeof budgetParams>,
+  { scope, scopeId = "", period, limitMicros, knownLimitMicros }: z.output<typeof budgetParams>,
 ): Promise<{ ok: true }> {
   const isKnown =
     scope === "tenant" || scopeId === "" || (await nameOf(tenant, { scope, scopeId })) !== undefined;
   // The budget of somebody who has gone can still be taken away.
   if (!isKnown && limitMicros !== null) throw new AppError("not_found", "There is nobody of that id here.");
-  await budgets.set(tenant, { scope, scopeId, period }, limitMicros);
+  await budgets.set(tenant, { scope, scopeId, period }, limitMicros, knownLimitMicros);
   onBudgetSet(tenant);
   return { ok: true };
 }

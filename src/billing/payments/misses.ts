@@ -68,6 +68,9 @@ export class Misses {
 
   private tooMany({ untilMs }: Hour): AppError {
     const retryAfterMs = Math.max(1, Math.ceil(untilMs - this.clock.monotonicMs()));
-    return new AppError("rate_limited", "Too many codes were not valid; try again later.", { retryAfterMs });
+    return new AppError("rate_limited", "Too many codes were not valid; try again later.", {
+      retryAfterMs,
+      details: { of: "codes" },
+    });
   }
 }

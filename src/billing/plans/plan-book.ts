@@ -94,6 +94,7 @@ export class PlanBook {
 
   /**
    * Add a version, the next one of its plan; throws `invalid_request`, `conflict` when another was added meanwhile.
+   * @param knownVersion the newest version that the caller saw, 0 for none; `details` of the conflict say which it is
    * @param also what becomes durable with it, e.g. its record
    */
   async add(
@@ -101,13 +102,19 @@ export class PlanBook {
     draft: PlanDraft,
     by: string,
     also: (made: Plan) => readonly Statement[] = () => [],
+    knownVersion?: number,
   ): Promise<Plan> {
     if (!PLAN_ID.safeParse(id).success)
       throw new AppError("invalid_request", "A plan's id has 1 to 40 of a-z, 0-9 and dashes.");
     const all = await this.list();
     if (all.length >= MOST_VERSIONS)
       throw new AppError("limit_reached", `There are ${MOST_VERSIONS} plan versions.`);
-    const version = (newest(all.filter((plan) => plan.id === id))?.version ?? 0) + 1;
+    const last = newest(all.filter((plan) => plan.id === id))?.version ?? 0;
+    if (knownVersion !== undefined && knownVersion !== last)
+      throw new AppError("conflict", `The newest version of this plan is ${last} by now; look again.`, {
+        details: { version: last },
+      });
+    const version = last + 1;
     const terms = planSchema.parse({ ...draft, version });
     const made: Plan = { id, version, terms, origin: "operator" };
     const outcome = await this.deps.control.write({
@@ -121,7 +128,9 @@ export class PlanBook {
       ],
     });
     if (!outcome.committed)
-      throw new AppError("conflict", "Somebody else added a version of this plan; look again.");
+      throw new AppError("conflict", "Somebody else added a version of this plan; look again.", {
+        details: { version },
+      });
     return made;
   }
 }

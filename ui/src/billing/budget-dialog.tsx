@@ -5,8 +5,10 @@ import { useTenant } from "../gateway/tenant-context.tsx";
 import { useAgents } from "../gateway/use-call.ts";
 import { type Budget, type BudgetPeriod, type BudgetScope, saveBudget } from "../http/billing.ts";
 import { listPeople } from "../http/people.ts";
+import { HttpFailure } from "../http/request.ts";
 import { listTokens } from "../http/tenant-settings.ts";
 import { decimalOf, parseMicros } from "../i18n/money.ts";
+import { useMoney } from "../i18n/use-money.ts";
 import { useWords } from "../i18n/words-context.tsx";
 import { Button } from "../parts/button.tsx";
 import { Dialog } from "../parts/dialog.tsx";
@@ -115,12 +117,28 @@ export function BudgetDialog(props: {
   const toast = useToast();
   const { slug } = useTenant();
   const [wish, setWish] = useState(() => startOf(props.budget));
+  const money = useMoney(props.currency);
+  // What another save left there, as the server told it.
+  const [told, setTold] = useState<{ key: string; limitMicros: number | null }>();
+  const key = [wish.scope, wish.scopeId, wish.period].join(":");
   const limitMicros = parseMicros(wish.text);
   const ready = limitMicros !== undefined && (wish.scope === "tenant" || wish.scopeId !== "");
   const save = useMutation({
-    mutationFn: (limit: number) => {
+    mutationFn: async (limit: number) => {
       const { scope, scopeId, period } = wish;
-      return saveBudget(slug, { scope, scopeId, period, limitMicros: limit });
+      const knownLimitMicros = told?.key === key ? told.limitMicros : (props.budget?.limitMicros ?? null);
+      try {
+        await saveBudget(slug, { scope, scopeId, period, limitMicros: limit, knownLimitMicros });
+      } catch (failure) {
+        const now = failure instanceof HttpFailure ? failure.details["limitMicros"] : undefined;
+        if (typeof now !== "number" && now !== null) throw failure;
+        setTold({ key, limitMicros: now });
+        // The list behind is of before the other save.
+        props.onDone();
+        const { gone, changed, exists } = words.budgets;
+        const text = now === null ? gone : (props.budget ? changed : exists)(money.show(now));
+        throw new Error(text, { cause: failure });
+      }
     },
     onSuccess: () => {
       toast(words.act.saved);
@@ -148,6 +166,7 @@ export function BudgetDialog(props: {
           hint={words.budgets.amountHint}
           inputMode="decimal"
           value={wish.text}
+          aria-invalid={wish.text !== "" && limitMicros === undefined}
           onChange={(event) => setWish({ ...wish, text: event.target.value })}
         />
         {save.isError ? <Problem compact error={save.error} /> : null}

@@ -147,9 +147,9 @@ export function BudgetsTab(props: { currency: string }) {
         action={words.act.remove}
         onConfirm={async () => {
           if (!removing) return;
-          const { scope, scopeId, period } = removing;
-          await saveBudget(slug, { scope, scopeId, period, limitMicros: null });
-          await refresh();
+          const { scope, scopeId, period, limitMicros: knownLimitMicros } = removing;
+          const wish = { scope, scopeId, period, limitMicros: null, knownLimitMicros };
+          await saveBudget(slug, wish).finally(refresh);
         }}
       />
     </>

@@ -3,6 +3,8 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { useTenant } from "../gateway/tenant-context.tsx";
 import { redeemCode } from "../http/billing.ts";
+import { HttpFailure } from "../http/request.ts";
+import { useFormats } from "../i18n/formats.ts";
 import { useMoney } from "../i18n/use-money.ts";
 import { useWords } from "../i18n/words-context.tsx";
 import { Button } from "../parts/button.tsx";
@@ -12,6 +14,19 @@ import { Problem } from "../parts/states.tsx";
 import { useToast } from "../parts/toasts.tsx";
 import { billingKey } from "./use-billing.ts";
 
+/** What went wrong, as somebody with a code in their hand needs it. */
+function useRefusal(): (error: Error) => Error {
+  const { billing } = useWords();
+  const formats = useFormats();
+  return (error) => {
+    if (!(error instanceof HttpFailure)) return error;
+    if (error.code === "not_found") return new Error(billing.codeNotValid);
+    const isOfCodes = error.code === "rate_limited" && error.details["of"] === "codes";
+    if (!isOfCodes || error.retryAfterMs === undefined) return error;
+    return new Error(billing.codesTooMany(formats.clock(new Date(Date.now() + error.retryAfterMs))));
+  };
+}
+
 /** The form. */
 export function RedeemForm(props: { currency: string }) {
   const words = useWords();
@@ -19,9 +34,13 @@ export function RedeemForm(props: { currency: string }) {
   const toast = useToast();
   const queries = useQueryClient();
   const { slug } = useTenant();
+  const refusalOf = useRefusal();
   const [code, setCode] = useState("");
   const redeem = useMutation({
-    mutationFn: () => redeemCode(slug, code.trim()),
+    mutationFn: () =>
+      redeemCode(slug, code.trim()).catch((error: Error) => {
+        throw refusalOf(error);
+      }),
     onSuccess: ({ amountMicros, isNew }) => {
       const amount = money.show(amountMicros);
       toast(isNew ? words.billing.redeemed(amount) : words.billing.redeemedBefore(amount));
@@ -49,13 +68,18 @@ export function RedeemForm(props: { currency: string }) {
           maxLength={100}
           spellCheck={false}
           className="font-mono"
-          onChange={(event) => setCode(event.target.value)}
+          aria-invalid={redeem.isError}
+          onChange={(event) => {
+            setCode(event.target.value);
+            // What was said is of another code.
+            if (!redeem.isIdle) redeem.reset();
+          }}
         />
         <Button type="submit" disabled={!ready}>
           {words.billing.redeemAct}
         </Button>
       </form>
-      {redeem.isError ? <Problem compact error={redeem.error} /> : null}
+      {redeem.isError ? <Problem compact title={words.billing.notRedeemed} error={redeem.error} /> : null}
     </Sheet>
   );
 }

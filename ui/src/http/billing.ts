@@ -167,10 +167,16 @@ export async function listBudgets(slug: string): Promise<Budget[]> {
   return (await requestJson<{ budgets: Budget[] }>("GET", billingPath(slug, "budgets"))).budgets;
 }
 
-/** Sets a budget, or takes it away with a limit of null. */
+/** Sets a budget, or takes it away with a limit of null; a conflict when its limit is not the one that is known (null for none). */
 export function saveBudget(
   slug: string,
-  wish: { scope: BudgetScope; scopeId: string; period: BudgetPeriod; limitMicros: number | null },
+  wish: {
+    scope: BudgetScope;
+    scopeId: string;
+    period: BudgetPeriod;
+    limitMicros: number | null;
+    knownLimitMicros: number | null;
+  },
 ): Promise<unknown> {
   return requestJson("PUT", billingPath(slug, "budgets"), wish);
 }

@@ -80,9 +80,9 @@ export function listPlans(): Promise<{ currency: PlanTerms["currency"]; plans: P
   return requestJson("GET", path("plans"));
 }
 
-/** Adds a version of a plan. */
-export function addPlan(id: string, terms: PlanTerms): Promise<unknown> {
-  return requestJson("PUT", path("plans"), { id, terms });
+/** Adds a version of a plan; a conflict when its newest is not the one that is known (0 for none). */
+export function addPlan(id: string, terms: PlanTerms, knownVersion: number): Promise<unknown> {
+  return requestJson("PUT", path("plans"), { id, terms, knownVersion });
 }
 
 /** Puts a tenant on a plan's version, now or from a moment on. */

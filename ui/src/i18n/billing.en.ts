@@ -66,6 +66,11 @@ export const billingEn = {
     redeemHint: "A code turns into credit, which is used when the plan's budget is.",
     code: "Code",
     redeemAct: "Redeem",
+    notRedeemed: "Nothing was redeemed",
+    codeNotValid:
+      "This code is not valid here, or was used, or is over. Check each character; it has 20 letters and digits.",
+    codesTooMany: (when: string) =>
+      `Too many codes were not valid, so none is taken for now. Try again after ${when}.`,
     redeemed: (amount: string) => `${amount} of credit added`,
     redeemedBefore: (amount: string) => `This code was redeemed before: ${amount} of credit`,
   },
@@ -135,6 +140,11 @@ export const billingEn = {
     periods: { month: "Each month", total: "In total" },
     amount: (currency: string) => `Limit (${currency})`,
     amountHint: "A number with a point and up to six digits after it, such as 25 or 0.5.",
+    exists: (limit: string) =>
+      `There is such a budget already, with a limit of ${limit}. Save again to replace it by yours.`,
+    changed: (limit: string) =>
+      `Somebody else set this limit to ${limit} meanwhile. Save again to replace it by yours.`,
+    gone: "Somebody else removed this budget meanwhile. Save again to set it anew.",
     remove: "Remove budget",
     removeWhat: (name: string) => `The budget of ${name} is removed. What was spent stays on the ledger.`,
     actions: (name: string) => `Edit the budget of ${name}`,
@@ -264,6 +274,10 @@ export const billingEn = {
     newVersion: "New version",
     newVersionOf: (name: string) => `New version of ${name}`,
     versionHint: "Nobody's terms change until they are put on it.",
+    planExists: (version: number) =>
+      `There is a plan of this id already, in version ${version}. Choose another id, or save again to make version ${version + 1} of it.`,
+    planChanged: (version: number) =>
+      `Version ${version} was saved meanwhile, and its terms are not in this form. Close it to begin with them, or save again to make version ${version + 1} of what is written here.`,
     planId: "Id",
     currency: "Currency",
     emptyIsNone: "An empty field is no limit.",

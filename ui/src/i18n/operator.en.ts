@@ -202,7 +202,7 @@ export const operatorEn = {
     hint: "What the organization may spend, and at which prices. Its calls are its own.",
     failed: "Its money could not be loaded",
     noFunds: "Its figures cannot be read now.",
-    month: (from: string, to: string) => `This month: ${from} to ${to}`,
+    month: (from: string, to: string, zone: string) => `This month: ${from} to ${to} (${zone})`,
     from: (day: string) => `from ${day}`,
     nextPlans: "Later plans",
     everybodys: "as everybody",

@@ -197,7 +197,7 @@ export const operatorZhCN: typeof operatorEn = {
     hint: "此组织可以花费多少、按什么价格计费。其调用明细只属于组织自己。",
     failed: "无法加载费用信息",
     noFunds: "暂时无法读取其金额。",
-    month: (from: string, to: string) => `本月：${from} 至 ${to}`,
+    month: (from: string, to: string, zone: string) => `本月：${from} 至 ${to}（${zone}）`,
     from: (day: string) => `自 ${day} 起`,
     nextPlans: "后续套餐",
     everybodys: "与所有组织相同",

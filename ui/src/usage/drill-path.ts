@@ -22,15 +22,24 @@ export interface DrillPlace {
   filters: Partial<Record<DrillGroup, string>>;
 }
 
-/** What an address asks for. */
+/** A day of the calendar, as addresses name it; null for what is none. */
+function dayOf(text: string | null): string | null {
+  if (text === null || !/^\d{4}-\d{2}-\d{2}$/.test(text)) return null;
+  const atMs = Date.parse(`${text}T00:00:00Z`);
+  return !Number.isNaN(atMs) && new Date(atMs).toISOString().startsWith(text) ? text : null;
+}
+
+/** What an address asks for; what is no day, or ends before it begins, falls back to the days that are usual. */
 export function readPlace(search: URLSearchParams): DrillPlace {
   const filters: DrillPlace["filters"] = {};
   for (const group of DRILL_GROUPS) {
-    const value = search.get(group);
+    const value = group === "day" ? dayOf(search.get(group)) : search.get(group);
     if (value) filters[group] = value;
   }
   const groupBy = DRILL_GROUPS.find((group) => group === search.get("groupBy")) ?? "day";
-  return { from: search.get("from"), to: search.get("to"), groupBy, filters };
+  const [from, to] = [dayOf(search.get("from")), dayOf(search.get("to"))];
+  if (from !== null && to !== null && from > to) return { from: null, to: null, groupBy, filters };
+  return { from, to, groupBy, filters };
 }
 
 /** The same as a query, for addresses and requests alike. */

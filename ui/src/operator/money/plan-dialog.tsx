@@ -1,6 +1,7 @@
 /** A new version of a plan. Owns: that form. Refuses to know: who will be on it. */
 import { useState } from "react";
 import { addPlan, PLAN_AMOUNTS, PLAN_COUNTS, type Plan, type PlanTerms } from "../../http/operator-money.ts";
+import { HttpFailure } from "../../http/request.ts";
 import { decimalOf, parseMicros } from "../../i18n/money.ts";
 import { useWords } from "../../i18n/words-context.tsx";
 import { Dialog } from "../../parts/dialog.tsx";
@@ -79,9 +80,16 @@ function LimitFields(props: { wish: Wish; onChange: (limits: Wish["limits"]) => 
   );
 }
 
+/** The newest version of a plan, 0 for none. */
+function newestOf(plans: readonly Plan[], id: string): number {
+  return plans.reduce((newest, plan) => (plan.id === id ? Math.max(newest, plan.version) : newest), 0);
+}
+
 /** The form. */
 export function PlanDialog(props: {
   plan: Plan | undefined;
+  /** All versions as they are shown. */
+  plans: readonly Plan[];
   /** Of prices, and so of plans that can be used. */
   currency: PlanTerms["currency"];
   onClose: () => void;
@@ -90,7 +98,26 @@ export function PlanDialog(props: {
   const words = useWords();
   const { plan } = props;
   const [wish, setWish] = useState(() => wishOf(plan, props.currency));
+  // As they were when the form was opened: what comes meanwhile is not in it.
+  const [plans] = useState(props.plans);
+  const [told, setTold] = useState<{ id: string; version: number }>();
   const set = (part: Partial<Wish>) => setWish({ ...wish, ...part });
+  const seen = plan === undefined ? 0 : newestOf(plans, plan.id);
+  const knownVersion = told?.id === wish.id ? told.version : seen;
+  const save = async (wanted: PlanTerms) => {
+    try {
+      await addPlan(wish.id, wanted, knownVersion);
+    } catch (failure) {
+      const version = failure instanceof HttpFailure ? failure.details["version"] : undefined;
+      if (typeof version !== "number") throw failure;
+      setTold({ id: wish.id, version });
+      props.onDone();
+      throw new Error(
+        plan === undefined ? words.money.planExists(version) : words.money.planChanged(version),
+        { cause: failure },
+      );
+    }
+  };
   const terms = termsOf(wish, plan);
   const isNamed = /^[a-z0-9][a-z0-9-]{0,39}$/.test(wish.id) && wish.name.trim() !== "";
   return (
@@ -104,7 +131,9 @@ export function PlanDialog(props: {
       <ActForm
         action={words.act.save}
         ready={isNamed && terms !== undefined}
-        act={async () => terms && addPlan(wish.id, terms)}
+        act={async () => {
+          if (terms) await save(terms);
+        }}
         onClose={props.onClose}
         onDone={props.onDone}
       >

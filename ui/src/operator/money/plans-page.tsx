@@ -86,6 +86,7 @@ export function PlansPage() {
       {editing && answer.data ? (
         <PlanDialog
           plan={editing === "new" ? undefined : editing}
+          plans={answer.data.plans}
           currency={answer.data.currency}
           onClose={() => setEditing(undefined)}
           onDone={() => void queries.invalidateQueries({ queryKey: ["operator"] })}

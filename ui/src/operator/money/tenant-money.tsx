@@ -3,6 +3,7 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
 import { useFreshProof } from "../../account/step-up.tsx";
 import { BudgetBar } from "../../billing/budget-bar.tsx";
+import { useDays } from "../../billing/use-days.ts";
 import { useAccount } from "../../http/account.ts";
 import { findTenantMoney, listPlans, type TenantMoney as Money } from "../../http/operator-money.ts";
 import { useFormats } from "../../i18n/formats.ts";
@@ -37,6 +38,17 @@ function Figure(props: { name: string; children: ReactNode }) {
   );
 }
 
+/** The month in the organization's own zone, which is where it begins and ends. */
+function Month({ period }: { period: NonNullable<Money["period"]> }) {
+  const m = useWords().operatorMoney;
+  const days = useDays(period.timeZone);
+  return (
+    <p className="text-s text-ink-3">
+      {m.month(days.of(period.startMs), days.before(period.endMs), period.timeZone)}
+    </p>
+  );
+}
+
 function Budget({ facts }: { facts: Money }) {
   const words = useWords();
   const money = useMoney(facts.currency);
@@ -45,12 +57,9 @@ function Budget({ facts }: { facts: Money }) {
   if (funds === null || period === null)
     return <p className="text-m text-ink-2">{words.operatorMoney.noFunds}</p>;
   const { spentMicros, reservedMicros, creditMicros } = funds;
-  const zoned = (ms: number) => formats.day(new Date(ms));
   return (
     <div className="grid gap-4">
-      <p className="text-s text-ink-3">
-        {words.operatorMoney.month(zoned(period.startMs), zoned(period.endMs - 1))}
-      </p>
+      <Month period={period} />
       {limitMicros === null ? null : (
         <BudgetBar
           label={words.billing.budgetBar(
