@@ -11,6 +11,7 @@ import type { UsageRollup } from "../billing/rollup.ts";
 import type { Clock } from "../kernel/clock.ts";
 import type { Log } from "../kernel/log.ts";
 import type { TenantScope } from "../tenancy/scoped.ts";
+import { budgetNames } from "./budget-names.ts";
 import type { Ground } from "./ground.ts";
 import { leaveAlert } from "./notices.ts";
 
@@ -29,10 +30,13 @@ export function makeAllowances(
     spending,
     alerts,
     pace,
-    overview: { plans, spending, alerts, usedOf: usedOf(ground, parts.agents) } satisfies Omit<
-      OverviewDeps,
-      "payments"
-    >,
+    overview: {
+      plans,
+      spending,
+      alerts,
+      usedOf: usedOf(ground, parts.agents),
+      nameOf: budgetNames(ground, parts.agents),
+    } satisfies Omit<OverviewDeps, "payments">,
     noteChange: (scope: TenantScope) => {
       parts.rollup.note(scope);
       alerts.note(scope);

@@ -248,6 +248,21 @@ describe.skipIf(findChromium() === undefined)("billing (needs a Chromium)", () =
     await context.close();
   });
 
+  it("forgets a trial's answer when the amount changes", async () => {
+    const context = await world.signIn();
+    const page = await context.newPage();
+    await page.goto(`${world.app.url}/t/home/billing`);
+    const amount = page.getByLabel("Monthly limit (USD)");
+    await amount.fill("1,5");
+    expect(await amount.getAttribute("aria-invalid")).toBe("true");
+    await amount.fill("1000");
+    await page.getByRole("button", { name: "Try it" }).click();
+    await page.getByText("It would have refused nothing last month.").waitFor();
+    await amount.fill("1");
+    expect(await page.getByText("It would have refused").count()).toBe(0);
+    await context.close();
+  });
+
   it("falls back to the usual days for an address that names none", async () => {
     const context = await world.signIn();
     const page = await context.newPage();

@@ -270,6 +270,16 @@ describe("money", () => {
     expect(startOfDay("", "UTC")).toBe(undefined);
   });
 
+  it("shortens amounts for an axis only where they would not fit, in both languages", () => {
+    const dollars = makeMoney("en", "USD");
+    const texts = [
+      5_000, 1_500_000, 9_999_990_000, 10_000_000_000, 12_345_678_000_000, 987_654_321_000_000_000,
+    ].map(dollars.short);
+    expect(texts).toEqual(["$0.0050", "$1.50", "$9,999.99", "$10K", "$12.3M", "$987.7B"]);
+    expect(makeMoney("zh-CN", "CNY").short(12_345_678_000_000)).toBe("¥1234.6万");
+    for (const text of texts) expect(text.length).toBeLessThanOrEqual(9);
+  });
+
   it("follows a figure down and never asks by what is chosen already", () => {
     let place = readPlace(new URLSearchParams("from=2026-11-01&to=2026-11-30&groupBy=day&day=&x=1"));
     const groups = ["2026-11-02", "s1", "r1"].map((key) => {

@@ -5,7 +5,7 @@
 import type { TenantScope } from "../../tenancy/scoped.ts";
 import { LEAST_TOP_UP, MOST_TOP_UP, type Payments } from "../payments/payments.ts";
 import { storageLevel } from "../storage/storage-alerts.ts";
-import type { Alerts } from "./alerts.ts";
+import type { Alert, Alerts } from "./alerts.ts";
 import type { Spending } from "./spending.ts";
 import type { TenantPlans } from "./tenant-plans.ts";
 
@@ -23,6 +23,8 @@ export interface OverviewDeps {
   alerts: Alerts;
   payments: Pick<Payments, "listProviders">;
   usedOf(scope: TenantScope): Promise<Used>;
+  /** What people call whom a budget is for; undefined when nobody of that id is there any more. */
+  nameOf(scope: TenantScope, key: Pick<Alert, "scope" | "scopeId">): Promise<string | undefined>;
 }
 
 /** Everything that a tenant is told of its plan; amounts are micro-units of its currency. */
@@ -57,8 +59,18 @@ export async function readOverview(deps: OverviewDeps, scope: TenantScope) {
       backgroundBudgetMicros: terms.backgroundBudgetMicros,
       models: terms.models,
     },
-    alerts,
+    alerts: await withNames(deps, scope, alerts),
     breaker,
     topUp: { providers, minMicros: LEAST_TOP_UP, maxMicros: MOST_TOP_UP },
   };
+}
+
+/** With names: the budget of an alert may be gone, and then is in no list. */
+function withNames({ nameOf }: OverviewDeps, scope: TenantScope, alerts: readonly Alert[]) {
+  return Promise.all(
+    alerts.map(async (alert) => ({
+      ...alert,
+      name: alert.scopeId === "plan" ? null : ((await nameOf(scope, alert)) ?? null),
+    })),
+  );
 }

@@ -29,7 +29,7 @@ export function PreviewForm(props: { currency: string }) {
         <p className="text-s text-ink-2">{words.billing.previewHint}</p>
       </div>
       <form
-        className="grid grid-cols-[1fr_auto] items-end gap-2"
+        className="grid grid-cols-[1fr_auto] items-center gap-2"
         onSubmit={(event) => {
           event.preventDefault();
           if (micros !== undefined) trial.mutate(micros);
@@ -39,7 +39,13 @@ export function PreviewForm(props: { currency: string }) {
           label={words.billing.previewAmount(props.currency)}
           inputMode="decimal"
           value={text}
-          onChange={(event) => setText(event.target.value)}
+          aria-invalid={text !== "" && micros === undefined}
+          hint={words.budgets.amountHint}
+          onChange={(event) => {
+            setText(event.target.value);
+            // What is shown is of another amount.
+            if (!trial.isIdle) trial.reset();
+          }}
         />
         <Button type="submit" disabled={micros === undefined || trial.isPending}>
           {words.billing.previewAct}

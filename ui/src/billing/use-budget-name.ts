@@ -16,15 +16,11 @@ export function useBudgets(isNeeded = true): UseQueryResult<Budget[], Error> {
   });
 }
 
-/** What the budget of an alert is called. */
+/** What the budget of an alert is called, also when it is gone. */
 export function useBudgetName(): (alert: BudgetAlert) => string {
   const words = useWords();
-  const budgets = useBudgets();
-  return (alert) => {
-    if (alert.scopeId === "plan") return words.billing.planBudget;
-    const known = budgets.data?.find(
-      (budget) => budget.scope === alert.scope && budget.scopeId === alert.scopeId,
-    );
-    return `${words.budgets.scope[alert.scope]} ${known?.name ?? alert.scopeId}`;
+  return ({ scope, scopeId, name }) => {
+    if (scopeId === "plan") return words.billing.planBudget;
+    return name === null ? words.budgets.goneOnes[scope] : `${words.budgets.scope[scope]} ${name}`;
   };
 }

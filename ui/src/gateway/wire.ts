@@ -148,6 +148,8 @@ export interface SessionsUsage {
   }[];
   totals: UsageTotals;
   aggregates: {
+    /** All of them; the list of sessions ends at its limit. */
+    sessionCount?: number;
     messages?: { total?: number; user?: number; assistant?: number; errors?: number };
     tools?: { totalCalls?: number };
     byModel?: { provider: string; model: string; count?: number; totals: UsageTotals }[];

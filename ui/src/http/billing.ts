@@ -15,6 +15,8 @@ export interface BudgetAlert {
   scope: BudgetScope;
   /** `plan` for the plan's own budget. */
   scopeId: string;
+  /** Null for the plan, and when nobody of that id is there any more. */
+  name: string | null;
   /** Month (`YYYY-MM`) or `total`. */
   period: string;
   limitMicros: number;

@@ -85,6 +85,11 @@ export function addPlan(id: string, terms: PlanTerms, knownVersion: number): Pro
   return requestJson("PUT", path("plans"), { id, terms, knownVersion });
 }
 
+/** The plan that holds for a tenant. */
+export function findPin(tenantId: string): Promise<{ plan: { id: string; version: number } }> {
+  return requestJson("GET", path(`tenants/${encodeURIComponent(tenantId)}/plan`));
+}
+
 /** Puts a tenant on a plan's version, now or from a moment on. */
 export function pinPlan(
   tenantId: string,

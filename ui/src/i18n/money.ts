@@ -6,9 +6,14 @@ export interface Money {
   show(micros: number): string;
   /** Without digits after the point. */
   whole(micros: number): string;
+  /** As short as an axis needs it: `$1.2M`; small amounts as `show`. */
+  short(micros: number): string;
   /** Every digit there is. */
   exact(micros: number): string;
 }
+
+/** Four digits before the point and two after it still fit. */
+const SHORT_FROM = 10_000_000_000;
 
 const DECIMAL = /^\s*(\d{1,9})(?:[.](\d{1,6}))?\s*$/;
 
@@ -37,10 +42,14 @@ export function makeMoney(language: string, currency: string | undefined): Money
     );
   const coarse = format({ minimumFractionDigits: 2, maximumFractionDigits: 2 });
   const round = format({ maximumFractionDigits: 0 });
+  const compact = format({ notation: "compact", maximumFractionDigits: 1 });
   const fine = format({ minimumFractionDigits: 4, maximumFractionDigits: 4 });
   const full = format({ minimumFractionDigits: 6, maximumFractionDigits: 6 });
+  const show = (micros: number) =>
+    (micros !== 0 && Math.abs(micros) < 100_000 ? fine : coarse).format(decimalOf(micros));
   return {
-    show: (micros) => (micros !== 0 && Math.abs(micros) < 100_000 ? fine : coarse).format(decimalOf(micros)),
+    show,
+    short: (micros) => (Math.abs(micros) < SHORT_FROM ? show(micros) : compact.format(decimalOf(micros))),
     whole: (micros) => round.format(decimalOf(micros)),
     exact: (micros) => full.format(decimalOf(micros)),
   };

@@ -2,7 +2,7 @@
 import { type InputHTMLAttributes, type ReactNode, type SelectHTMLAttributes, useId } from "react";
 
 const CONTROL =
-  "quick h-10 w-full rounded-medium border border-control-line bg-card px-3 text-m text-ink hover:border-ink-3 disabled:bg-sunk disabled:text-ink-3";
+  "quick h-10 w-full rounded-medium border border-control-line bg-card px-3 text-m text-ink hover:border-ink-3 aria-invalid:border-danger disabled:bg-sunk disabled:text-ink-3";
 
 interface FieldProps {
   label: string;
@@ -10,7 +10,7 @@ interface FieldProps {
   hideLabel?: boolean;
 }
 
-function Frame(props: FieldProps & { id: string; children: ReactNode }) {
+function Frame(props: FieldProps & { id: string; isWrong?: boolean; children: ReactNode }) {
   return (
     <div className="grid content-start gap-1.5">
       <label htmlFor={props.id} className={props.hideLabel ? "sr-only" : "text-s font-medium text-ink-2"}>
@@ -18,7 +18,7 @@ function Frame(props: FieldProps & { id: string; children: ReactNode }) {
       </label>
       {props.children}
       {props.hint ? (
-        <p id={`${props.id}-hint`} className="text-xs text-ink-3">
+        <p id={`${props.id}-hint`} className={`text-xs ${props.isWrong ? "text-danger" : "text-ink-3"}`}>
           {props.hint}
         </p>
       ) : null}
@@ -36,7 +36,13 @@ export function TextField({
 }: FieldProps & InputHTMLAttributes<HTMLInputElement>) {
   const id = useId();
   return (
-    <Frame id={id} label={label} hint={hint} {...(hideLabel ? { hideLabel } : {})}>
+    <Frame
+      id={id}
+      label={label}
+      hint={hint}
+      isWrong={rest["aria-invalid"] === true}
+      {...(hideLabel ? { hideLabel } : {})}
+    >
       <input
         id={id}
         className={`${CONTROL} ${className}`}

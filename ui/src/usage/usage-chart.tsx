@@ -229,7 +229,7 @@ export function UsageChart(props: {
   const [index, setIndex] = useState<number>();
   useEffect(() => {
     if (!box.current || width === 0) return;
-    const format = measure === "cost" ? money.show : formats.compact;
+    const format = measure === "cost" ? money.short : formats.compact;
     const face = getComputedStyle(document.body).fontFamily;
     const options = plotOptions({ days, layers, paint, width, language, format, face, onHover: setIndex });
     const chart = new uPlot(options, [days.map((_, day) => day), ...stack(layers)], box.current);

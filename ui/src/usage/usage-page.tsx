@@ -32,7 +32,7 @@ function Totals(props: { usage: SessionsUsage; money: Money }) {
     [words.usage.totalTokens, formats.compact(totals.totalTokens), formats.count(totals.totalTokens)],
     [words.usage.totalCost, props.money.show(micros), props.money.exact(micros)],
     [words.usage.messages, formats.count(aggregates.messages?.total ?? 0)],
-    [words.usage.sessions, formats.count(sessions.length)],
+    [words.usage.sessions, formats.count(aggregates.sessionCount ?? sessions.length)],
     [words.usage.toolCalls, formats.count(aggregates.tools?.totalCalls ?? 0)],
   ];
   return (

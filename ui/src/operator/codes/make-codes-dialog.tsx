@@ -185,6 +185,7 @@ export function MakeCodesDialog(props: { currency: string; onClose: () => void; 
           />
           <TextField
             label={m.worth(currency)}
+            hint={wish.amount !== "" && !amountMicros ? m.amountHint : undefined}
             inputMode="decimal"
             value={wish.amount}
             aria-invalid={wish.amount !== "" && !amountMicros}

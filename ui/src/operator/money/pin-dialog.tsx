@@ -1,14 +1,16 @@
 /** Putting an organization on a plan's version. Owns: that form. Refuses to know: what plans hold. */
+import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { type listPlans, pinPlan, type SpendingRow } from "../../http/operator-money.ts";
+import { findPin, type listPlans, pinPlan, type SpendingRow } from "../../http/operator-money.ts";
 import { useWords } from "../../i18n/words-context.tsx";
 import { Dialog } from "../../parts/dialog.tsx";
 import { SelectField, TextField } from "../../parts/field.tsx";
+import { utcToday } from "../day-end.ts";
 import { ActForm } from "../operator-dialog.tsx";
 
 /** The form. */
 export function PinDialog(props: {
-  row: Pick<SpendingRow, "id" | "name" | "plan">;
+  row: Pick<SpendingRow, "id" | "name">;
   book: Awaited<ReturnType<typeof listPlans>>;
   onClose: () => void;
   onDone: () => void;
@@ -18,13 +20,14 @@ export function PinDialog(props: {
   const { currency } = props.book;
   // Nobody can be put on a plan of another currency than that of prices.
   const plans = props.book.plans.filter(({ terms }) => terms.currency === currency);
-  const [chosen, setChosen] = useState(() =>
-    Math.max(
-      0,
-      plans.findIndex(({ id }) => id === row.plan),
-    ),
+  const now = useQuery({ queryKey: ["operator", "tenant", row.id, "plan"], queryFn: () => findPin(row.id) });
+  const current = plans.findIndex(
+    ({ id, version }) => id === now.data?.plan.id && version === now.data.plan.version,
   );
+  const [wanted, setWanted] = useState<number>();
+  const chosen = wanted ?? current;
   const [day, setDay] = useState("");
+  const isAhead = day === "" || day >= utcToday();
   const plan = plans[chosen];
   return (
     <Dialog
@@ -35,7 +38,7 @@ export function PinDialog(props: {
     >
       <ActForm
         action={words.act.save}
-        ready={plan !== undefined}
+        ready={plan !== undefined && isAhead}
         act={async () => {
           if (!plan) return;
           const from = day === "" ? {} : { fromMs: Date.parse(`${day}T00:00:00Z`) };
@@ -46,12 +49,21 @@ export function PinDialog(props: {
       >
         <SelectField
           label={words.billing.plan}
+          disabled={now.isPending}
           value={chosen}
-          onChange={(event) => setChosen(Number(event.target.value))}
+          onChange={(event) => setWanted(Number(event.target.value))}
         >
+          {chosen === -1 ? (
+            <option value={-1} disabled>
+              {words.budgets.choose}
+            </option>
+          ) : null}
           {plans.map(({ id, version, terms }, index) => (
             <option key={`${id}/${version}`} value={index}>
-              {`${terms.name} · ${words.billing.version(version)}`}
+              {[
+                ...[terms.name, words.billing.version(version)],
+                ...(index === current ? [words.money.pinnedNow] : []),
+              ].join(" · ")}
             </option>
           ))}
         </SelectField>
@@ -59,7 +71,9 @@ export function PinDialog(props: {
           type="date"
           label={words.money.fromDay}
           hint={words.money.fromDayHint}
+          min={utcToday()}
           value={day}
+          aria-invalid={!isAhead}
           onChange={(event) => setDay(event.target.value)}
         />
       </ActForm>

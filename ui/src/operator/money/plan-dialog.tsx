@@ -61,6 +61,7 @@ function termsOf(wish: Wish, plan: Plan | undefined): PlanTerms | undefined {
 function LimitFields(props: { wish: Wish; onChange: (limits: Wish["limits"]) => void }) {
   const words = useWords();
   const { limits, currency } = props.wish;
+  const reasonOf = (name: Limit) => (isAmount(name) ? words.operatorMoney.amountHint : words.money.countHint);
   return (
     <fieldset className="grid gap-4">
       <legend className="mb-2 text-xs text-ink-3">{words.money.emptyIsNone}</legend>
@@ -69,6 +70,7 @@ function LimitFields(props: { wish: Wish; onChange: (limits: Wish["limits"]) => 
           <TextField
             key={name}
             label={isAmount(name) ? `${words.money.terms[name]} (${currency})` : words.money.terms[name]}
+            hint={limitOf(name, limits[name]) === undefined ? reasonOf(name) : undefined}
             inputMode="decimal"
             aria-invalid={limitOf(name, limits[name]) === undefined}
             value={limits[name]}

@@ -167,9 +167,7 @@ function Forms(props: { form: Form; tenant: Named; facts: Money; onClose: () => 
   if (form === "margin") return <MarginDialog {...common} />;
   if (form === "price") return <PriceDialog {...common} />;
   if (!plans.data) return null;
-  return (
-    <PinDialog row={{ ...tenant, plan: facts.plan.id }} book={plans.data} onClose={onClose} onDone={onDone} />
-  );
+  return <PinDialog row={tenant} book={plans.data} onClose={onClose} onDone={onDone} />;
 }
 
 /** That part of an organization's page; forms only while it is not going. */

@@ -28,7 +28,7 @@ function draftOf(kind: PriceKind, tenantId: string, wish: Wish): PriceDraft | un
   const { fromDay } = wish;
   const [provider, name, source] = [wish.provider.trim(), wish.name.trim(), wish.source.trim()];
   const input = amountOf(wish.input);
-  if (input === undefined || source === "" || fromDay === "") return undefined;
+  if (input === undefined || source === "" || fromDay < utcToday()) return undefined;
   const draft = { kind, tenantId, fromDay, input, source };
   if (kind === "storage") return draft;
   if (name === "") return undefined;
@@ -48,12 +48,30 @@ interface FieldsProps {
   onChange: (part: Partial<Wish>) => void;
 }
 
+interface FieldLooks {
+  hint?: string;
+  type?: string;
+  min?: string;
+}
+
+const isAmount = (name: keyof Wish): name is Amount =>
+  name === "input" || name === "output" || OPTIONAL.some((other) => other === name);
+
 function useField({ wish, onChange }: FieldsProps) {
-  return (name: keyof Wish, label: string, more: { hint?: string; type?: string } = {}) => (
+  const m = useWords().operatorMoney;
+  const isWrong = (name: keyof Wish): boolean => {
+    if (wish[name] === "") return false;
+    if (name === "fromDay") return wish.fromDay < utcToday();
+    return isAmount(name) && amountOf(wish[name]) === undefined;
+  };
+  return (name: keyof Wish, label: string, { hint, ...more }: FieldLooks = {}) => (
     <TextField
       key={name}
       label={label}
+      hint={isAmount(name) && isWrong(name) ? m.amountHint : hint}
       value={wish[name]}
+      inputMode={isAmount(name) ? "decimal" : "text"}
+      aria-invalid={isWrong(name)}
       maxLength={name === "source" ? 300 : 200}
       onChange={(event) => onChange({ [name]: event.target.value })}
       {...more}
@@ -141,7 +159,9 @@ export function PriceDialog(props: {
         />
         {kind === "model" ? <ModelFields {...fields} /> : <OtherFields {...fields} kind={kind} />}
         <div className="grid gap-4 sm:grid-cols-2">
-          {field("fromDay", words.money.fromDay, { type: "date", hint: words.money.priceDayHint })}
+          {field("fromDay", words.money.fromDay, {
+            ...{ type: "date", min: utcToday(), hint: words.money.priceDayHint },
+          })}
           {field("source", words.ledger.source, { hint: words.money.sourceHint })}
         </div>
         <PriceTrial wish={draft === undefined ? null : { rows: [draft] }} currency={currency} />
