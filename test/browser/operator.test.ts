@@ -217,6 +217,83 @@ describe.skipIf(findChromium() === undefined)("the operators' surface (needs a C
     await context.close();
   });
 
+  it("says what was saved meanwhile, or before, instead of doing it over or twice", {
+    timeout: 60_000,
+  }, async () => {
+    const context = await world.signIn();
+    const page = await context.newPage();
+    page.setDefaultTimeout(8_000);
+    const dialog = page.getByRole("dialog");
+    const send = async (method: string, path: string, data: object) => {
+      const headers = { origin: world.app.url };
+      const answer = await page.request.fetch(`${world.app.url}/operator/api/${path}`, {
+        method,
+        data,
+        headers,
+      });
+      expect(answer.ok(), await answer.text()).toBe(true);
+    };
+    const plan = (seats: number) => ({ id: "guild", terms: { name: "Guild", seats } });
+    await send("PUT", "plans", plan(3));
+    await page.goto(`${world.app.url}/operator/plans`);
+    await page.getByRole("button", { name: "New version of Guild" }).click();
+    await dialog.getByLabel("People").fill("1,5");
+    await dialog.getByText("A whole number, without separators.").waitFor();
+    await dialog.getByLabel("People").fill("5");
+    await send("PUT", "plans", plan(4));
+    await dialog.getByRole("button", { name: "Save" }).click();
+    await dialog.getByText("Version 2 was saved meanwhile").waitFor();
+    expect(await dialog.getByLabel("People").inputValue()).toBe("5");
+    await dialog.getByRole("button", { name: "Save" }).click();
+    await dialog.waitFor({ state: "detached" });
+    await page.getByText("Version 3").waitFor();
+
+    const { id } = await world.app.tenant("zoned");
+    await send("PATCH", `tenants/${id}`, { timeZone: "Pacific/Kiritimati" });
+    await send("PUT", `tenants/${id}/plan`, { plan: "guild", version: 1 });
+    await page.goto(`${world.app.url}/operator/tenants/${id}`);
+    // Its month begins on its own first day, which is another one elsewhere.
+    await page
+      .getByText(/This month: \w+ 1, \d{4} to \w+ (28|29|30|31), \d{4} \(Pacific\/Kiritimati\)/)
+      .waitFor();
+    await page.getByRole("button", { name: "Change plan" }).click();
+    const chosen = dialog.getByLabel("Plan").locator("option:checked");
+    await expect.poll(() => chosen.innerText()).toBe("Guild · Version 1 · now");
+    await dialog.getByLabel("From day").fill("2020-01-01");
+    expect(await dialog.getByRole("button", { name: "Save" }).isDisabled()).toBe(true);
+    await dialog.getByRole("button", { name: "Cancel" }).click();
+
+    await page.getByRole("button", { name: "Set price" }).click();
+    await dialog.getByLabel("Input (USD)").fill("1,5");
+    expect(await dialog.getByLabel("Input (USD)").getAttribute("aria-invalid")).toBe("true");
+    await dialog.getByText("A number with a point").waitFor();
+    await dialog.getByRole("button", { name: "Cancel" }).click();
+
+    await page.getByRole("button", { name: "Give credit" }).click();
+    await dialog.getByLabel("Amount (USD)").fill("10");
+    await dialog.getByLabel("Reason").fill("A slip");
+    let isLost = true;
+    await page.route("**/operator/api/credits", async (route) => {
+      if (!isLost) return route.fallback();
+      isLost = false;
+      await route.fetch();
+      await route.abort();
+    });
+    const give = dialog.getByRole("button", { name: "Give credit" });
+    await give.click();
+    await dialog.getByRole("alert").waitFor();
+    await dialog.getByLabel("Amount (USD)").fill("20");
+    await give.click();
+    await dialog.getByText("$10.00 was already given with this form.").waitFor();
+    expect(await dialog.getByText("other words").count()).toBe(0);
+    // As it was the first time, it counts as done, and once.
+    await dialog.getByLabel("Amount (USD)").fill("10");
+    await give.click();
+    await dialog.waitFor({ state: "detached" });
+    await page.getByText("$10.00", { exact: true }).waitFor();
+    await context.close();
+  });
+
   it("keeps the price book by kind, and says how comparisons are set up", async () => {
     const context = await world.signIn();
     const page = await context.newPage();

@@ -206,7 +206,10 @@ it("warns anew at a level that a raised budget put out of reach, and of no other
     (frame) => frame["event"] === "billing.alert" && limitOf(frame) === 1_500_000 && levelOf(frame) === 80,
   );
   expect(told()).toEqual([50, 80, 95, 80]);
-  expect(await shown()).toMatchObject([{ level: 80, limitMicros: 1_500_000 }]);
+  expect(await shown()).toMatchObject([{ level: 80, limitMicros: 1_500_000, name: "raised" }]);
+  // What was reached keeps its name when the budget is taken away.
+  await client.call("billing.budgets.set", { scope: "tenant", period: "month", limitMicros: null });
+  expect(await shown()).toMatchObject([{ level: 80, name: "raised" }]);
 }, 30_000);
 
 it("looks at budgets when a tenant is put on another plan, without waiting for its next turn", async () => {
