@@ -255,6 +255,7 @@ describe.skipIf(findChromium() === undefined)("billing (needs a Chromium)", () =
     const amount = page.getByLabel("Monthly limit (USD)");
     await amount.fill("1,5");
     expect(await amount.getAttribute("aria-invalid")).toBe("true");
+    await page.getByText("A number with a point").waitFor();
     await amount.fill("1000");
     await page.getByRole("button", { name: "Try it" }).click();
     await page.getByText("It would have refused nothing last month.").waitFor();

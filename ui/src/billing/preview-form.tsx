@@ -1,6 +1,6 @@
 /** Trying a limit on last month. Owns: that form. Refuses to know: setting limits. */
 import { useMutation } from "@tanstack/react-query";
-import { useState } from "react";
+import { useId, useState } from "react";
 import { useTenant } from "../gateway/tenant-context.tsx";
 import { previewLimit } from "../http/billing.ts";
 import { useFormats } from "../i18n/formats.ts";
@@ -19,7 +19,9 @@ export function PreviewForm(props: { currency: string }) {
   const money = useMoney(props.currency);
   const { slug } = useTenant();
   const [text, setText] = useState("");
+  const reasonId = useId();
   const micros = parseMicros(text);
+  const isWrong = text !== "" && micros === undefined;
   const trial = useMutation({ mutationFn: (limit: number) => previewLimit(slug, limit) });
   const { data } = trial;
   return (
@@ -29,7 +31,7 @@ export function PreviewForm(props: { currency: string }) {
         <p className="text-s text-ink-2">{words.billing.previewHint}</p>
       </div>
       <form
-        className="grid grid-cols-[1fr_auto] items-center gap-2"
+        className="grid grid-cols-[1fr_auto] items-end gap-2"
         onSubmit={(event) => {
           event.preventDefault();
           if (micros !== undefined) trial.mutate(micros);
@@ -39,8 +41,8 @@ export function PreviewForm(props: { currency: string }) {
           label={words.billing.previewAmount(props.currency)}
           inputMode="decimal"
           value={text}
-          aria-invalid={text !== "" && micros === undefined}
-          hint={words.budgets.amountHint}
+          aria-invalid={isWrong}
+          aria-describedby={isWrong ? reasonId : undefined}
           onChange={(event) => {
             setText(event.target.value);
             // What is shown is of another amount.
@@ -51,6 +53,11 @@ export function PreviewForm(props: { currency: string }) {
           {words.billing.previewAct}
         </Button>
       </form>
+      {isWrong ? (
+        <p id={reasonId} className="text-xs text-danger">
+          {words.budgets.amountHint}
+        </p>
+      ) : null}
       {trial.isError ? <Problem compact error={trial.error} /> : null}
       <div aria-live="polite" className="text-m empty:hidden">
         {!data ? null : data.wouldHaveBlocked.length === 0 ? (
