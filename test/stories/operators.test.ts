@@ -89,6 +89,7 @@ describe("the operators' routes", () => {
       // Tried in payments.test.ts.
       "credits",
       "codes",
+      ":batch",
       // Tried in adjustments.test.ts.
       "adjustments",
     ]);

@@ -267,8 +267,10 @@ describe("an operator who changes a tenant", () => {
     const right = await operator.send("PATCH", path, { plan: "cheap" });
     expect([right.status, right.body.plan]).toEqual([200, "cheap"]);
     expect((await billing("renamed-plan")).plan).toMatchObject({ id: "cheap" });
-    const { body } = await operator.send("GET", path);
-    expect((body.history as { action: string }[]).map(({ action }) => action)).toContain("tenant.plan_set");
+    // The record is part of the commit, and reaches the log a moment later.
+    const actions = async () =>
+      ((await operator.send("GET", path)).body.history as { action: string }[]).map(({ action }) => action);
+    await expect.poll(actions, { timeout: 10_000 }).toContain("tenant.plan_set");
   });
 });
 
