@@ -14,7 +14,10 @@ export function budgetNames({ auth }: Pick<Ground, "auth">, agents: Agents) {
     { scope: kind, scopeId }: Pick<BudgetKey, "scope" | "scopeId">,
   ): Promise<string | undefined> => {
     if (kind === "tenant") return scope.tenant.displayName;
-    if (kind === "agent") return (await agents.find(scope, scopeId))?.name;
+    if (kind === "agent") {
+      const agent = await agents.find(scope, scopeId);
+      return agent && (agent.name || agent.id);
+    }
     if (kind === "user") {
       const member = await auth.members.find(scope.tenantId, scopeId as UserId);
       if (member !== undefined) return member.displayName;

@@ -136,9 +136,9 @@ describe("calls of a tenant", () => {
     for (let n = 0; n < 5; n++) expect(await bare.admit(call({ key: `k${n}` }))).toBeUndefined();
     expect((await refusalOf(bare.admit(call())))?.details).toMatchObject({ limit: "tenant", perMinute: 12 });
     expect(await refusalOf(bare.admit(call({ tenant: "beta" })))).toBeUndefined();
-    const planned = traffic({ requestsPerMinute: 50 }, 0, new MemoryCounter("let-in"), ceilings);
-    for (let n = 0; n < 50; n++) await planned.admit(call());
-    expect((await refusalOf(planned.admit(call())))?.details).toMatchObject({ perMinute: 50 });
+    // Above both ceilings, and far below its own.
+    const planned = traffic({ requestsPerMinute: 1_000 }, 0, new MemoryCounter("let-in"), ceilings);
+    for (let n = 0; n < 20; n++) expect(await refusalOf(planned.admit(call()))).toBeUndefined();
   });
 
   it("begin in the order in which they came where only ceilings hold, whatever they are", async () => {
@@ -189,8 +189,8 @@ describe("the pause after a call that kept the thread busy", () => {
     const now = { ms: 1_000 };
     const waits: number[] = [];
     const turns = new Turns(clock(now, waits));
-    const busyCall = async (tenant: string) => {
-      await turns.next(tenant as TenantId);
+    const busyCall = async (tenant: string, isPaused = true) => {
+      await turns.next(tenant as TenantId, isPaused);
       now.ms += 5;
     };
     await busyCall("acme");
@@ -199,11 +199,15 @@ describe("the pause after a call that kept the thread busy", () => {
     expect(waits).toEqual([]);
     turns.seen("beta" as TenantId);
     await busyCall("acme");
-    await turns.next("acme" as TenantId);
+    await turns.next("acme" as TenantId, true);
+    expect(waits).toEqual([45, 45]);
+    // Under a ceiling alone the work of others must not hold a tenant up.
+    turns.seen("beta" as TenantId);
+    for (let n = 0; n < 3; n++) await busyCall("acme", false);
     expect(waits).toEqual([45, 45]);
     now.ms += 20_000;
     await busyCall("acme");
-    await turns.next("acme" as TenantId);
+    await turns.next("acme" as TenantId, true);
     expect(waits).toEqual([45, 45]);
   });
 });

@@ -151,7 +151,7 @@ export class Traffic {
       assertFits(rules, sizeBytes);
       await this.countRules(rules.map((rule) => ({ ...rule, points })));
     }
-    await this.turns.next(tenantId);
+    await this.turns.next(tenantId, true);
   }
 
   /** Count a request or handshake of somebody unknown; throws `rate_limited`. */
@@ -198,7 +198,9 @@ export class Traffic {
     const rules = this.rulesOf(call, terms);
     assertFits(rules, call.sizeBytes);
     const tightest = await this.countRules(rules);
-    if (call.isBegun !== true) await this.turns.next(call.principal.tenantId);
+    // ORDER: a handshake waits for no turn: it has a deadline, and after a restart everybody comes at once.
+    const isWaiting = call.isBegun !== true && call.isHandshake !== true;
+    if (isWaiting) await this.turns.next(call.principal.tenantId, rules.some(isOfPlan));
     return tightest;
   }
 
@@ -302,6 +304,10 @@ const WORDS: Readonly<Record<LimitOf, string>> = {
 };
 
 const NOUNS: Readonly<Partial<Record<LimitOf, string>>> = { turns: "turns", writes: "changes" };
+
+function isOfPlan({ isCeiling }: Rule): boolean {
+  return !isCeiling;
+}
 
 /** What a call counts by its size, besides what it is. */
 function pointsOf(sizeBytes: number): number {

@@ -38,12 +38,16 @@ export class Turns {
     this.latestMs = this.clock.monotonicMs();
   }
 
-  /** Resolves when the tenant's next call may begin; in the order of asking. */
-  next(tenantId: TenantId): Promise<void> {
+  /**
+   * Resolves when the tenant's next call may begin; in the order of asking. `isPaused` is whether a pause follows a call
+   * that kept the thread busy: not where only a ceiling far above what people do limits the tenant, whose calls would wait
+   * for the work of others.
+   */
+  next(tenantId: TenantId, isPaused: boolean): Promise<void> {
     const before = this.tails.get(tenantId)?.ready ?? Promise.resolve();
     this.seen(tenantId);
     const begin = before.then(() => nextRound());
-    const tail = { ready: begin.then(() => this.rest(tenantId)) };
+    const tail = { ready: isPaused ? begin.then(() => this.rest(tenantId)) : begin };
     this.tails.set(tenantId, tail);
     void tail.ready.then(() => {
       if (this.tails.get(tenantId) === tail) this.tails.delete(tenantId);

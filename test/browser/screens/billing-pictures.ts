@@ -50,6 +50,7 @@ async function openStopped(stage: Stage): Promise<void> {
         level,
         scope,
         scopeId,
+        name: scopeId === "plan" ? null : "Main",
         spentMicros,
         limitMicros: 25_000_000,
         period: "x",
